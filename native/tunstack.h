@@ -1,0 +1,346 @@
+/* The one header of the native part: the C compiler and cffi both read it.
+ *
+ * cffi understands plain declarations only, so this file holds no macros but
+ * integer constants, and no inline functions (those are in internal.h).
+ * Integers are in host byte order, lengths in bytes, times in microseconds. */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- addresses ----------------------------------------------------------
+ * An address is always 16 bytes; IPv4 is stored mapped (::ffff:a.b.c.d,
+ * RFC 4291 §2.5.5.2), so that one flow key serves both versions. */
+
+#define FLAG_FIN 0x001
+#define FLAG_SYN 0x002
+#define FLAG_RST 0x004
+#define FLAG_PSH 0x008
+#define FLAG_ACK 0x010
+#define FLAG_URG 0x020
+#define FLAG_ECE 0x040
+#define FLAG_CWR 0x080
+#define FLAG_AE 0x100
+
+/* TCP options present in a parsed segment, or wanted in a built one. */
+#define OPTION_MSS 0x01
+#define OPTION_WSCALE 0x02
+#define OPTION_SACK_PERMITTED 0x04
+#define OPTION_SACK 0x08
+#define OPTION_TIMESTAMPS 0x10
+#define OPTION_UNKNOWN 0x20
+#define OPTION_ILLEGAL 0x40
+
+#define SACK_MAX 4
+
+/* Why a packet cannot be used. 0 is a good packet. */
+enum fault {
+    FAULT_NONE = 0,
+    FAULT_SHORT,              /* fewer bytes than an IP header */
+    FAULT_VERSION,            /* neither IPv4 nor IPv6 */
+    FAULT_IP_HEADER_LENGTH,   /* IHL under 5 or beyond the packet */
+    FAULT_IP_LENGTH,          /* total/payload length beyond the bytes given */
+    FAULT_IP_CHECKSUM,        /* RFC 791 header checksum */
+    FAULT_IP_OPTION,          /* an IPv4 option that runs past the header */
+    FAULT_EXTENSION,          /* an IPv6 extension header that is cut short or refused */
+    FAULT_TRANSPORT_SHORT,    /* fewer bytes than the transport header */
+    FAULT_DATA_OFFSET,        /* TCP data offset under 5 or beyond the segment */
+    FAULT_UDP_LENGTH,         /* UDP length under 8 or beyond the datagram */
+    FAULT_TRANSPORT_CHECKSUM, /* TCP, UDP, ICMP or ICMPv6 checksum */
+    FAULT_COUNT
+};
+
+/* What the virtio-net header said of a packet. */
+#define VNET_NEEDS_CSUM 0x01 /* checksum field holds the pseudo-header sum only */
+#define VNET_DATA_VALID 0x02 /* the device vouches for the checksum */
+
+/* ---- a parsed packet ---------------------------------------------------- */
+
+struct packet {
+    const uint8_t *data;  /* first byte of the IP header */
+    uint32_t length;      /* bytes of the IP packet; what trails it is cut off */
+    uint32_t fault;       /* enum fault */
+    uint8_t version;      /* 4 or 6 */
+    uint8_t protocol;     /* upper-layer protocol, behind any extension headers */
+    uint8_t ttl;          /* or hop limit */
+    uint8_t traffic_class; /* DSCP and ECN, or IPv4's type of service */
+    uint32_t flow_label;
+    uint32_t ip_header_length; /* with options or extension headers */
+    uint8_t src[16];
+    uint8_t dst[16];
+
+    /* Fragments (RFC 791 §3.2, RFC 8200 §4.5). When is_fragment is set the
+     * transport fields below are not filled in. */
+    uint8_t is_fragment;
+    uint8_t more_fragments;
+    uint8_t dont_fragment;
+    uint8_t fragment_next_header; /* IPv6: what the fragment header announces */
+    uint32_t fragment_offset;     /* bytes */
+    uint32_t fragment_id;
+    uint32_t unfragmentable_length; /* IPv6: bytes before the fragment header */
+
+    /* IPv6 Parameter Problem to send (RFC 4443 §3.4), with FAULT_EXTENSION. */
+    uint8_t problem;         /* 1 when one is due */
+    uint8_t problem_code;
+    uint32_t problem_pointer; /* offset of the offending byte; without a problem, of the
+                                 Next Header field that gave `protocol` (IPv6) */
+
+    uint8_t vnet_flags;      /* VNET_… */
+    uint16_t gso_size;       /* bytes of text per wire segment; 0: a single one */
+
+    /* Transport header. */
+    uint16_t sport;
+    uint16_t dport;
+    uint32_t seq;
+    uint32_t ack;
+    uint16_t flags;          /* FLAG_… */
+    uint16_t window;         /* as on the wire, unscaled */
+    uint16_t urgent;
+    uint16_t options;        /* OPTION_… seen */
+    uint16_t mss;
+    uint8_t wscale;          /* as received, may be above 14 */
+    uint8_t sack_count;
+    uint32_t tsval;
+    uint32_t tsecr;
+    uint32_t sack[8];        /* left, right edge of up to four blocks */
+    const uint8_t *text;     /* bytes behind the transport header */
+    uint32_t text_length;
+    uint8_t icmp_type;
+    uint8_t icmp_code;
+    uint32_t icmp_rest;      /* the four bytes behind the ICMP checksum */
+};
+
+/* Flags for packet_parse. */
+#define PARSE_TRUST_CHECKSUM 0x01 /* leave transport checksums unverified */
+
+/* Parses one IP packet. Never reads beyond data[length - 1]. Returns the
+ * fault, which is also in out->fault; the fields before the faulty one hold. */
+uint32_t packet_parse(struct packet *out, const uint8_t *data, size_t length, uint32_t flags);
+
+/* Writes the transport checksum into a packet whose field holds anything
+ * (a virtio packet with VNET_NEEDS_CSUM); p must be free of faults and describe
+ * data. Returns 1 when it wrote, 0 when the protocol has no checksum. */
+int packet_complete_checksum(const struct packet *p, uint8_t *data);
+
+/* ---- checksum (RFC 1071) ------------------------------------------------ */
+
+/* Ones'-complement sums, folded to 16 bits, not inverted, in network order as
+ * a number (first byte is the high one). `sum` chains calls; every part but the
+ * last must have an even length. */
+uint32_t checksum_scalar(const uint8_t *data, size_t length, uint32_t sum);
+uint32_t checksum_add(const uint8_t *data, size_t length, uint32_t sum);
+/* Sum of the pseudo header (RFC 9293 §3.1, RFC 8200 §8.1). */
+uint32_t checksum_pseudo(const uint8_t src[16], const uint8_t dst[16], uint8_t version,
+                         uint8_t protocol, uint32_t length);
+
+/* ---- byte ring ---------------------------------------------------------- */
+
+/* A queue of bytes that grows on demand from nothing up to `limit`. Bytes
+ * beyond `length` may be written ahead of time (reassembly) and are taken in
+ * with ring_commit. */
+struct ring {
+    uint8_t *data;
+    uint32_t capacity; /* 0 or a power of two */
+    uint32_t head;     /* index of the first byte */
+    uint32_t length;   /* bytes in the queue */
+    uint32_t ahead;    /* bytes, counted from head, that may hold anything written */
+    uint32_t limit;    /* most bytes the ring may ever span */
+};
+
+struct span {
+    const uint8_t *data;
+    size_t length;
+};
+
+void ring_init(struct ring *r, uint32_t limit);
+void ring_free(struct ring *r);
+/* Appends up to n bytes; returns how many fitted (0 also when memory ran out). */
+uint32_t ring_write(struct ring *r, const uint8_t *src, uint32_t n);
+/* Writes n bytes at `offset` from the head without lengthening the queue.
+ * All or nothing: returns n, or 0 when offset + n exceeds the limit. */
+uint32_t ring_write_at(struct ring *r, uint32_t offset, const uint8_t *src, uint32_t n);
+/* Lengthens the queue by n bytes that were written ahead; returns n or 0. */
+uint32_t ring_commit(struct ring *r, uint32_t n);
+/* Copies up to n bytes out from `offset` and leaves them; returns the count. */
+uint32_t ring_peek(const struct ring *r, uint32_t offset, uint8_t *dst, uint32_t n);
+/* Copies up to n bytes out and drops them; returns the count. */
+uint32_t ring_read(struct ring *r, uint8_t *dst, uint32_t n);
+/* Drops up to n bytes from the front; returns the count. Frees an empty ring's memory
+ * once it is above 64 KiB. */
+uint32_t ring_consume(struct ring *r, uint32_t n);
+/* Borrows n bytes at `offset` as at most two spans; returns how many spans. */
+int ring_spans(const struct ring *r, uint32_t offset, uint32_t n, struct span out[2]);
+
+/* ---- where packets of a flow go, and the head they carry ----------------- */
+
+struct path {
+    uint8_t version; /* 4 or 6 */
+    uint8_t ttl;
+    uint8_t traffic_class;
+    uint8_t dont_fragment;
+    uint32_t flow_label;
+    uint8_t src[16];
+    uint8_t dst[16];
+    uint16_t sport;
+    uint16_t dport;
+};
+
+/* ---- transmission control block ----------------------------------------
+ *
+ *   Send sequence space (RFC 9293 §3.3.1)
+ *
+ *          1         2          3          4
+ *     ----------|----------|----------|----------
+ *            snd_una    snd_nxt    snd_una + snd_wnd
+ *
+ *   Receive sequence space
+ *
+ *              1          2          3
+ *          ----------|----------|----------
+ *                 rcv_nxt    rcv_adv
+ *
+ *   rcv_adv is the highest right edge ever announced; it never moves left. */
+struct tcb {
+    struct path path;
+    uint32_t state; /* core.tcp.states.State */
+
+    uint32_t iss;
+    uint32_t snd_una;
+    uint32_t snd_nxt;
+    uint32_t snd_wnd; /* bytes, scaled */
+    uint32_t snd_wl1;
+    uint32_t snd_wl2;
+    uint32_t snd_up;
+    uint32_t max_snd_wnd; /* largest window the peer ever offered */
+
+    uint32_t irs;
+    uint32_t rcv_nxt;
+    uint32_t rcv_adv;
+    uint32_t rcv_up;
+    uint32_t rcv_wnd_max; /* most bytes the receive buffer lets us announce */
+
+    uint32_t snd_mss;  /* effective, bytes of text per segment, options deducted */
+    uint32_t peer_mss; /* the MSS option received, or the RFC's default */
+    uint32_t rcv_mss;  /* the MSS option we sent */
+    uint8_t snd_wscale;
+    uint8_t rcv_wscale;
+    uint8_t wscale_ok;
+    uint8_t sack_ok;
+    uint8_t ts_ok;
+    uint8_t fin_received;
+    uint8_t fin_queued; /* the application closed its side */
+    uint8_t fin_sent;   /* and the FIN has a sequence number, snd_nxt - 1 */
+
+    uint32_t ts_recent;
+    uint32_t ts_offset; /* added to the clock for TSval (RFC 7323 §5.4) */
+    uint32_t last_ack_sent;
+    int64_t ts_recent_at; /* µs */
+
+    int64_t srtt;   /* µs; 0 before the first sample */
+    int64_t rttvar; /* µs */
+    int64_t rto;    /* µs */
+    int64_t min_rtt; /* µs; 0 before the first sample */
+    uint32_t backoff; /* consecutive retransmission timeouts */
+
+    uint32_t cwnd;     /* bytes */
+    uint32_t ssthresh; /* bytes */
+    uint32_t sacked;   /* bytes of the flight that SACK reported as received */
+    uint32_t lost;     /* bytes marked lost and not yet retransmitted */
+    uint32_t dupacks;
+    uint32_t recover;  /* snd_nxt when recovery began (RFC 6582 §3.2) */
+    uint32_t recovery; /* core.tcp.recovery.Recovery */
+
+    uint64_t segments_in;
+    uint64_t segments_out;
+    uint64_t bytes_received; /* in order */
+    uint64_t bytes_acked;
+    uint64_t bytes_sent;     /* with retransmissions */
+    uint64_t bytes_retransmitted;
+    uint64_t retransmissions;
+
+    struct ring snd; /* first byte: snd_una */
+    struct ring rcv; /* first byte: the next the application reads */
+};
+
+/* ---- building ----------------------------------------------------------- */
+
+/* What one TCP segment shall say; the path supplies addresses and ports. */
+struct emit {
+    uint32_t seq;
+    uint32_t ack;
+    uint16_t flags;
+    uint16_t window; /* as on the wire */
+    uint16_t urgent;
+    uint16_t options; /* OPTION_… wanted */
+    uint16_t mss;
+    uint8_t wscale;
+    uint8_t sack_count;
+    uint32_t tsval;
+    uint32_t tsecr;
+    uint32_t sack[8];
+    uint16_t ip_id;    /* IPv4 identification */
+    uint16_t gso_size; /* above 0: one super-segment for the device to cut */
+    uint8_t checksum_offload; /* leave the checksum to the device */
+};
+
+#define OUTGOING_HEAD_MAX 128
+
+/* One packet ready to leave: head bytes and up to two borrowed spans of text. */
+struct outgoing {
+    uint8_t vnet[12]; /* virtio_net_hdr; the first 10 bytes are used */
+    uint8_t head[OUTGOING_HEAD_MAX];
+    uint32_t head_length;
+    uint32_t length; /* bytes of the whole IP packet */
+    struct span text[2];
+};
+
+/* Builds an IP + TCP packet whose text is n bytes at `offset` of ring (NULL when
+ * n is 0). Returns the packet's length, or 0 when it would exceed 65,535. */
+uint32_t outgoing_tcp(struct outgoing *out, const struct path *path, const struct emit *e,
+                      const struct ring *ring, uint32_t offset, uint32_t n);
+/* A finished packet, borrowed whole as a span; must outlive the transmission. */
+void outgoing_raw(struct outgoing *out, const uint8_t *data, uint32_t length);
+/* Copies the packet (without the virtio header) to dst; returns its length. */
+uint32_t outgoing_copy(const struct outgoing *out, uint8_t *dst, size_t room);
+
+/* Builds into dst an IP packet around a transport payload given without a valid
+ * checksum at checksum_offset (-1: none to fill in). Returns its length, or 0
+ * when it does not fit. Used for UDP, ICMP and ICMPv6. */
+uint32_t packet_build(uint8_t *dst, size_t room, const struct path *path, uint8_t protocol,
+                      uint16_t ip_id, const uint8_t *payload, uint32_t length,
+                      int32_t checksum_offset);
+
+/* ---- flow table ---------------------------------------------------------- */
+
+/* From (addresses, ports) to a number, by SipHash-2-4 under a secret key, so that a
+ * peer who picks ports cannot pile up one bucket. */
+struct flow_table;
+struct flow_table *flow_table_new(const uint8_t key[16]);
+void flow_table_free(struct flow_table *t);
+/* The flow of a packet that arrived: 0 when there is none. */
+uint32_t flow_find(const struct flow_table *t, const struct packet *p);
+/* Insert under the path of our side (src is ours). id must not be 0. Returns 1, or 0 when
+ * it is there already or memory ran out. */
+int flow_insert(struct flow_table *t, const struct path *path, uint32_t id);
+int flow_remove(struct flow_table *t, const struct path *path);
+uint32_t flow_find_path(const struct flow_table *t, const struct path *path);
+uint32_t flow_count(const struct flow_table *t);
+
+/* ---- TUN ---------------------------------------------------------------- */
+
+#define BATCH_PACKETS 64
+
+struct batch {
+    struct packet packets[BATCH_PACKETS];
+    uint32_t count;
+    uint8_t *arena;
+    size_t arena_size;
+};
+
+struct batch *batch_new(void);
+void batch_free(struct batch *b);
+/* Reads and parses until the device is empty, the batch is full or the arena is.
+ * vnet: bytes of virtio header in front of each packet (0 or 10). Returns the
+ * number of packets, or -errno when the first read failed (-EAGAIN: nothing there). */
+int tun_receive(int fd, struct batch *b, uint32_t vnet);
+/* Writes n packets; returns how many were taken, or -errno when the first failed. */
+int tun_transmit(int fd, const struct outgoing *out, uint32_t n, uint32_t vnet);

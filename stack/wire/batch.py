@@ -1,0 +1,148 @@
+"""Packets on their way in and out, up to 64 at a time.
+
+Both classes wrap native arrays that the C side fills or reads; no packet becomes a
+Python object unless someone asks for its bytes.
+"""
+
+import builtins
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from stack._native import ffi, lib
+
+if TYPE_CHECKING:
+    from stack._native import Array, Batch, Bytes, Outgoing, Packet
+
+CAPACITY = lib.BATCH_PACKETS
+PACKET_MAX = 40 + 65535  # an IPv6 header and the longest payload it can announce
+
+
+class Inbound:
+    """Parsed packets that came in together: a native `struct batch`.
+
+    `packets` and what is taken from it point into the batch: they hold as long as the
+    Inbound does, and until it is filled again.
+    """
+
+    __slots__ = ("_kept", "packets", "raw")
+
+    raw: "Batch"
+    packets: "Array[Packet]"
+
+    def __init__(self) -> None:
+        self._adopt(ffi.gc(lib.batch_new(), lib.batch_free))
+
+    def _adopt(self, raw: "Batch") -> None:
+        if raw == ffi.NULL:
+            raise MemoryError
+        self.raw = raw
+        self.packets = raw.packets
+        self._kept: list[Bytes] = []
+
+    @classmethod
+    def of(cls, packets: Iterable[bytes]) -> "Inbound":
+        """Parses packets given as bytes.
+
+        Raises ValueError for more than 64 of them.
+        """
+        inbound = cls.__new__(cls)
+        inbound._adopt(ffi.new("struct batch *"))
+        for data in packets:
+            inbound._append(data)
+        return inbound
+
+    def _append(self, data: bytes) -> None:
+        index = self.raw.count
+        if index == CAPACITY:
+            raise ValueError(f"more than {CAPACITY} packets in one batch")
+        view = ffi.from_buffer("uint8_t[]", data)
+        self._kept.append(view)
+        lib.packet_parse(ffi.addressof(self.packets, index), view, len(data), 0)
+        self.raw.count = index + 1
+
+    @property
+    def count(self) -> int:
+        """How many packets there are."""
+        return self.raw.count
+
+    def data(self, index: int) -> bytes:
+        """A packet's bytes from its IP header on, with the transport checksum filled in
+        where the device left that to us.
+        """
+        packet = self.packets[index]
+        if packet.vnet_flags & lib.VNET_NEEDS_CSUM:
+            copy = bytearray(ffi.buffer(packet.data, packet.length))
+            lib.packet_complete_checksum(ffi.addressof(packet), ffi.from_buffer("uint8_t[]", copy))
+            return bytes(copy)
+        return ffi.buffer(packet.data, packet.length)[:]
+
+    def __len__(self) -> int:
+        return self.raw.count
+
+
+class Outbound:
+    """Packets ready to leave, each with the reason why and a detail for the trace.
+
+    Text is borrowed from send rings, so the packets hold until one of them changes.
+    """
+
+    __slots__ = ("_kept", "_scratch", "_slots", "count", "details", "raw", "whys")
+
+    capacity = CAPACITY
+
+    def __init__(self) -> None:
+        self.raw: Array[Outgoing] = ffi.new("struct outgoing[]", CAPACITY)
+        self.count = 0
+        self.whys: list[object] = []
+        self.details: list[str] = []
+        # Made once: a cffi pointer per packet costs more than looking one up.
+        self._slots = [ffi.addressof(self.raw, index) for index in range(CAPACITY)]
+        self._kept: list[Bytes] = []
+        self._scratch: Bytes | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether no further packet can be taken."""
+        return self.count == CAPACITY
+
+    def clear(self) -> None:
+        """Empties the batch and lets go of the bytes that `push_raw` kept."""
+        self.count = 0
+        self.whys.clear()
+        self.details.clear()
+        if self._kept:
+            self._kept.clear()
+
+    def next_slot(self) -> "Outgoing":
+        """The packet to build next; `push` takes it in. Raises IndexError when full."""
+        return self._slots[self.count]
+
+    def push(self, why: object, detail: str = "") -> None:
+        """Takes in the packet that was built in `next_slot()`."""
+        self.count += 1
+        self.whys.append(why)
+        self.details.append(detail)
+
+    def push_raw(self, data: bytes, why: object, detail: str = "") -> None:
+        """Takes in a finished IP packet. Raises IndexError when full."""
+        slot = self._slots[self.count]
+        view = ffi.from_buffer("uint8_t[]", data)
+        self._kept.append(view)
+        lib.outgoing_raw(slot, view, len(data))
+        self.push(why, detail)
+
+    def bytes(self, index: int) -> builtins.bytes:
+        """A copy of the whole IP packet. Raises IndexError beyond the last."""
+        if not 0 <= index < self.count:
+            raise IndexError(index)
+        if self._scratch is None:
+            self._scratch = ffi.new("uint8_t[]", PACKET_MAX)
+        length = lib.outgoing_copy(self._slots[index], self._scratch, PACKET_MAX)
+        return ffi.buffer(self._scratch, length)[:]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[builtins.bytes]:
+        for index in range(self.count):
+            yield self.bytes(index)
