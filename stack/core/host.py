@@ -1,0 +1,380 @@
+"""A host (RFC 1122): addresses, connections, listeners and timers behind five calls.
+
+It owns no clock, no randomness and no descriptor. Whoever drives it brings packets and
+the time (µs, never going back) and takes packets away: `receive`, `transmit`,
+`next_deadline`, `on_deadline`, `events`.
+"""
+
+import errno
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from stack._native import ffi, lib
+from stack.core import deliver
+from stack.core.config import HostConfig
+from stack.core.counters import Counters
+from stack.core.events import Event, Observer, PacketReceived, PacketSent
+from stack.core.ip.addresses import LocalAddresses
+from stack.core.ip.fragment import fragment
+from stack.core.ip.icmp import IcmpLimiter
+from stack.core.ip.identification import Identification
+from stack.core.ip.path_mtu import PathMtu
+from stack.core.ip.reassembly import Reassembly
+from stack.core.ready import Ready
+from stack.core.tcp import handshake, output, resets
+from stack.core.tcp.connection import Connection
+from stack.core.tcp.isn import Secrets
+from stack.core.tcp.listener import Listener
+from stack.core.tcp.states import Cause, State
+from stack.core.timers import TimerQueue
+from stack.core.why import Verdict, Why
+from stack.errors import UsageError
+from stack.wire.address import fill_path, pack, raw
+from stack.wire.batch import Outbound
+
+if TYPE_CHECKING:
+    from stack._native import Packet, Path
+    from stack.wire.batch import Inbound
+
+Source = Connection | Listener
+
+_REPLIES_MAX = 1024  # packets that wait without a connection: resets, ICMP
+
+
+class Host:
+    """One end system; `addresses` are like "192.0.2.2/24", `mtu` is in bytes.
+
+    `random_bytes(n)` must give n unpredictable bytes, or the same ones each time where a
+    run is to be repeated. Raises UsageError for addresses that no host can have.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        *,
+        random_bytes: Callable[[int], bytes],
+        config: HostConfig | None = None,
+        mtu: int = 1500,
+    ) -> None:
+        if mtu < 1280:
+            raise UsageError(f"an MTU of {mtu} is too small: IPv6 needs 1280 (RFC 8200 §5)")
+        self.config = config if config is not None else HostConfig()
+        self.local = LocalAddresses(addresses)
+        self.mtu = mtu
+        self.now = 0
+        self.offload = False
+        self.observed = False
+        self.counters = Counters()
+        self.timers = TimerQueue()
+        self.secrets = Secrets(random_bytes(32))
+        self.path_mtu = PathMtu(mtu)
+        self.identification = Identification(random_bytes(32))
+        self.reassembly = Reassembly(counters=self.counters)
+        self.icmp_limiter = IcmpLimiter(self.config.icmp_rate, self.config.icmp_burst)
+        challenges = self.config.tcp.challenge_acks
+        self._challenge_limiter = IcmpLimiter(challenges, challenges)
+        self.flows = ffi.gc(lib.flow_table_new(random_bytes(16)), lib.flow_table_free)
+        self.connections: dict[int, Connection] = {}
+        self.listeners: dict[int, list[Listener]] = {}
+        self.ready_to_send: deque[Connection] = deque()
+        self.emit = ffi.new("struct emit *")
+        self._replies: deque[tuple[bytes, Why, str]] = deque()
+        self._time_wait: deque[Connection] = deque()
+        self._events: dict[Source, Ready] = {}
+        self._observers: tuple[Observer, ...] = ()
+        self._out = Outbound()
+        self._scratch = ffi.new("struct outgoing *")
+        self._number = 0
+        self._ip_id = int.from_bytes(random_bytes(2), "big")
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The addresses with their prefix lengths."""
+        return tuple(str(interface) for interface in self.local.interfaces)
+
+    # The five calls.
+
+    def receive(self, inbound: "Inbound", now: int) -> None:
+        """Processes packets that came in together."""
+        self.now = now
+        packets = inbound.packets
+        count = self.counters.count
+        count("IpInReceives", inbound.count)
+        for index in range(inbound.count):
+            packet = ffi.addressof(packets, index)
+            count("IpInBytes", packet.length)
+            data = inbound.data(index) if self.observed else b""
+            verdict, detail = deliver.packet_arrives(self, packet, now)
+            if self.observed:
+                self.publish(PacketReceived(now, data, verdict, detail))
+
+    def transmit(self, now: int) -> Outbound:
+        """Packets that may leave now; call again until there are none.
+
+        The object and what it borrows hold until the next call into this host.
+        """
+        self.now = now
+        out = self._out
+        out.clear()
+        while self._replies and not out.full:
+            out.push_raw(*self._replies.popleft())
+        ready = self.ready_to_send
+        while ready and not out.full:
+            connection = ready.popleft()
+            connection.in_output = False
+            if not output.transmit(connection, out, now):
+                connection.wants_output()
+        self._note_sent(out, now)
+        return out
+
+    def _note_sent(self, out: Outbound, now: int) -> None:
+        self.counters.count("IpOutRequests", out.count)
+        if self.observed:
+            for data, why, detail in zip(out, out.whys, out.details, strict=True):
+                assert isinstance(why, Why)
+                self.publish(PacketSent(now, data, why, detail))
+
+    def next_deadline(self) -> int | None:
+        """When `on_deadline` must be called (µs) if nothing arrives before; None: never."""
+        times = (
+            self.timers.next_deadline(),
+            self.reassembly.next_deadline(),
+            self.path_mtu.next_deadline(),
+        )
+        return min((time for time in times if time is not None), default=None)
+
+    def on_deadline(self, now: int) -> None:
+        """Runs every timer that is due."""
+        self.now = now
+        self.timers.expire(now)
+        deliver.expire(self, now)
+
+    def events(self) -> list[tuple[Source, Ready]]:
+        """What applications must hear since the last call, one entry for each object."""
+        if not self._events:
+            return []
+        events = list(self._events.items())
+        self._events = {}
+        return events
+
+    # What applications ask for.
+
+    def listen(self, address: str | None, port: int, *, backlog: int = 128) -> Listener:
+        """Listens on one address, on all of a version ("0.0.0.0", "::") or on all (None).
+
+        Port 0 takes a free one. Raises OSError EADDRNOTAVAIL or EADDRINUSE.
+        """
+        version, packed = self._bindable(address)
+        if port == 0:
+            port = next(p for p in self._ephemeral(self._any_path()) if p not in self.listeners)
+        listener = Listener(self, packed, version, port, max(backlog, 1))
+        others = self.listeners.setdefault(port, [])
+        if any(listener.overlaps(other) for other in others):
+            raise OSError(errno.EADDRINUSE, "Address already in use")
+        others.append(listener)
+        return listener
+
+    def _bindable(self, address: str | None) -> tuple[int, bytes | None]:
+        """(version or 0 for both, packed address or None for all)."""
+        if address is None:
+            return 0, None
+        parsed = ip_address(address)
+        if parsed.is_unspecified:
+            return parsed.version, None
+        packed = pack(parsed)
+        if not self.local.owns(packed):
+            raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+        return parsed.version, packed
+
+    def connect(
+        self,
+        address: str,
+        port: int,
+        now: int,
+        *,
+        local_address: str | None = None,
+        local_port: int = 0,
+    ) -> Connection:
+        """Opens a connection; `Ready.CONNECTED` or `Ready.ERROR` follows.
+
+        Raises OSError: ENETUNREACH without a source address, EADDRNOTAVAIL for a local
+        address that is not ours or when all ports are taken, EADDRINUSE (MUST-46 too).
+        """
+        self.now = now
+        path = self._path_to(address, port, local_address)
+        self._choose_port(path, local_port)
+        connection = self.new_connection(path, State.CLOSED)
+        connection.move(Cause.ACTIVE_OPEN, now)
+        handshake.prepare(connection, now)
+        connection.syn_why = Why.ACTIVE_OPEN
+        connection.note_call("connect", f"to {address} port {port}", now)
+        connection.wants_output()
+        return connection
+
+    def _path_to(self, address: str, port: int, local_address: str | None) -> "Path":
+        remote = ip_address(address)
+        packed = pack(remote)
+        if not self.local.is_valid_destination(packed) or not 0 < port < 65536:
+            raise OSError(errno.ENETUNREACH, "Network is unreachable")
+        version, source = self._bindable(local_address)
+        if source is None:
+            source = self.local.source_for(packed)
+        if source is None or version not in (0, remote.version):
+            raise OSError(errno.ENETUNREACH, "Network is unreachable")
+        path = ffi.new("struct path *")
+        fill_path(path, remote.version, source, packed, 0, port, self.config.ttl)
+        return path
+
+    def _choose_port(self, path: "Path", wanted: int) -> None:
+        if wanted:
+            path.sport = wanted
+            if lib.flow_find_path(self.flows, path):
+                raise OSError(errno.EADDRINUSE, "Address already in use")
+            return
+        for port in self._ephemeral(path):
+            path.sport = port
+            if port not in self.listeners and not lib.flow_find_path(self.flows, path):
+                return
+        raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+
+    def _ephemeral(self, path: "Path") -> Iterator[int]:
+        tcp = self.config.tcp
+        return self.secrets.ports(path, tcp.first_ephemeral_port, tcp.last_ephemeral_port)
+
+    def _any_path(self) -> "Path":
+        return ffi.new("struct path *")
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Publishes every event to `observer` from now on; returns what ends that."""
+        self._observers = (*self._observers, observer)
+        self.observed = True
+
+        def detach() -> None:
+            self._observers = tuple(o for o in self._observers if o is not observer)
+            self.observed = bool(self._observers)
+
+        return detach
+
+    def publish(self, event: Event) -> None:
+        """Hands an event to all observers."""
+        for observer in self._observers:
+            observer(event)
+
+    def close(self, now: int) -> None:
+        """Ends everything: listeners close, connections are aborted."""
+        self.now = now
+        for listeners in list(self.listeners.values()):
+            for listener in list(listeners):
+                listener.close(now)
+        for connection in list(self.connections.values()):
+            connection.abort(now)
+
+    # What the protocols ask for.
+
+    def new_connection(self, path: "Path", state: State) -> Connection:
+        """A connection for the four-tuple of `path`, entered in the flow table."""
+        self._number += 1
+        connection = Connection(self, self._number, path, state)
+        if not lib.flow_insert(self.flows, path, self._number):
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+        self.connections[self._number] = connection
+        return connection
+
+    def forget(self, connection: Connection) -> None:
+        """The connection is closed: its four-tuple is free again."""
+        if self.connections.pop(connection.number, None) is None:
+            return
+        lib.flow_remove(self.flows, connection.path)
+        if connection.listener is not None:
+            connection.listener.dropped(connection)
+
+    def enters_time_wait(self, connection: Connection, now: int) -> None:
+        """Keeps the number of connections in TIME-WAIT bounded: the oldest makes room."""
+        self.counters.count("TW")
+        self._time_wait.append(connection)
+        while len(self._time_wait) > self.config.tcp.time_wait_limit:
+            oldest = self._time_wait.popleft()
+            if oldest.state == State.TIME_WAIT:
+                oldest.finish(Cause.TIMEOUT, 0, now)
+
+    def stop_listening(self, listener: Listener) -> None:
+        """Takes a listener from its port."""
+        listeners = self.listeners[listener.port]
+        listeners.remove(listener)
+        if not listeners:
+            del self.listeners[listener.port]
+
+    def segment_without_connection(self, seg: "Packet", now: int) -> Verdict:
+        """For a listener, or answered with a reset (RFC 9293 §3.10.7.1, §3.10.7.2)."""
+        listener = self._listener_for(seg)
+        if listener is not None:
+            return listener.arrives(seg, now)
+        self.counters.count("TcpNoPorts")
+        if not seg.flags & lib.FLAG_RST:
+            self.refuse(seg, Why.NO_CONNECTION)
+        return Verdict.NO_CONNECTION
+
+    def _listener_for(self, seg: "Packet") -> Listener | None:
+        listeners = self.listeners.get(seg.dport)
+        if listeners is None:
+            return None
+        dst = raw(seg.dst)
+        takers = [one for one in listeners if one.takes(seg.version, dst)]
+        return max(takers, key=lambda one: one.address is not None, default=None)
+
+    def path_back(self, seg: "Packet") -> "Path":
+        """The path from us to the sender of `seg`."""
+        path = ffi.new("struct path *")
+        fill_path(
+            path, seg.version, raw(seg.dst), raw(seg.src), seg.dport, seg.sport, self.config.ttl
+        )
+        return path
+
+    def refuse(self, seg: "Packet", why: Why) -> None:
+        """Answers `seg` with a reset that belongs to no connection."""
+        self.counters.count("TcpOutRsts")
+        e = self.emit
+        resets.answer(seg, e)
+        e.ip_id = self.identify()
+        e.gso_size = 0
+        e.checksum_offload = 0
+        length = lib.outgoing_tcp(self._scratch, self.path_back(seg), e, ffi.NULL, 0, 0)
+        data = ffi.new("uint8_t[]", length)
+        lib.outgoing_copy(self._scratch, data, length)
+        self.reply(ffi.buffer(data)[:], why)
+
+    def send_whole(self, data: bytes, why: Why, identification: int) -> None:
+        """Queues a packet of any size, in fragments where the path asks for them."""
+        mtu = self.mtu
+        if len(data) <= mtu:
+            self.reply(data, why)
+            return
+        pieces = fragment(data, mtu, identification)
+        self.counters.count("IpFragOKs")
+        self.counters.count("IpFragCreates", len(pieces))
+        for index, piece in enumerate(pieces, 1):
+            self.reply(piece, why, f"fragment {index} of {len(pieces)}")
+
+    def reply(self, data: bytes, why: Why, detail: str = "") -> None:
+        """Queues a packet that belongs to no connection; too many are dropped."""
+        if len(self._replies) >= _REPLIES_MAX:
+            self.counters.count("IpOutDiscards")
+            return
+        self._replies.append((data, why, detail))
+
+    def identify(self) -> int:
+        """An IPv4 identification for a packet that says "don't fragment": any will do
+        (RFC 6864 §4.1).
+        """
+        self._ip_id = (self._ip_id + 1) & 0xFFFF
+        return self._ip_id
+
+    def may_challenge(self, now: int) -> bool:
+        """Whether one more challenge ACK may leave (RFC 5961 §7)."""
+        return self._challenge_limiter.allow(now)
+
+    def tell(self, source: Source, ready: Ready) -> None:
+        """Notes a condition for the application that has `source`."""
+        self._events[source] = self._events.get(source, Ready(0)) | ready

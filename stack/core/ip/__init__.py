@@ -1,0 +1,1 @@
+"""The Internet layer: addresses, fragments, ICMP, path MTU and identification."""

@@ -1,0 +1,163 @@
+"""What an acceptable ACK does: release, measure, judge losses, open windows."""
+
+from typing import TYPE_CHECKING
+
+from stack._native import lib
+from stack.core.events import RttSampled
+from stack.core.ready import Ready
+from stack.core.tcp import recovery, rtt, timeouts
+from stack.core.tcp.congestion.base import Sample
+from stack.core.tcp.recovery import Delivery, Recovery
+from stack.core.tcp.timers import Timer
+from stack.core.why import Verdict
+from stack.wire.sequence import MASK, geq, gt, lt
+
+if TYPE_CHECKING:
+    from stack._native import Packet
+    from stack.core.tcp.connection import Connection
+
+
+def take(connection: "Connection", seg: "Packet", now: int) -> None:
+    """Processes the acknowledgement, SACK blocks and window of a segment.
+
+    seg.ack is not beyond snd_nxt; it may be old.
+    """
+    tcb = connection.tcb
+    flight_before = (tcb.snd_nxt - tcb.snd_una) & MASK
+    delivery = _deliver(connection, seg, now)
+    window_changed = _update_window(connection, seg)
+    delivery.duplicate = (
+        delivery.advanced == 0
+        and flight_before > 0
+        and seg.text_length == 0
+        and seg.ack == tcb.snd_una
+        and not window_changed
+        and not seg.flags & (lib.FLAG_FIN | lib.FLAG_SYN)
+    )
+    connection.ack_verdict = (
+        Verdict.DUPLICATE_ACK if delivery.duplicate else Verdict.ACKNOWLEDGEMENT
+    )
+    if delivery.advanced or delivery.sacked:
+        _measure(connection, delivery, seg, now)
+    if flight_before == 0:
+        return
+    was_open = tcb.recovery != Recovery.FAST
+    recovery.on_delivery(connection, delivery)
+    if delivery.advanced:
+        if was_open and tcb.recovery != Recovery.FAST:
+            _grow(connection, delivery, flight_before, now)
+        _rearm(connection, now)
+    if delivery.advanced or delivery.sacked:
+        connection.wants_output()
+
+
+def _deliver(connection: "Connection", seg: "Packet", now: int) -> Delivery:
+    """Moves snd_una and marks what SACK reports."""
+    tcb = connection.tcb
+    delivery = Delivery(seg.ack, now)
+    if seg.options & lib.OPTION_TIMESTAMPS and tcb.ts_ok:
+        delivery.tsecr = seg.tsecr
+    if gt(seg.ack, tcb.snd_una):
+        delivery.advanced = (seg.ack - tcb.snd_una) & MASK
+        gone = connection.flight.acknowledge(seg.ack)
+        # What SACK reported before was delivered then, not now.
+        delivery.acked = [record for record in gone if not record.sacked]
+        _release(connection, seg.ack)
+    if seg.sack_count and tcb.sack_ok:
+        _take_sack(connection, seg, delivery)
+    return delivery
+
+
+def _release(connection: "Connection", ack: int) -> None:
+    """Drops acknowledged bytes from the send ring and wakes a blocked writer."""
+    tcb = connection.tcb
+    acked = (ack - tcb.snd_una) & MASK
+    dropped = lib.ring_consume(connection.snd, acked)  # a FIN is not in the ring
+    tcb.snd_una = ack
+    tcb.bytes_acked += dropped
+    tcb.backoff = 0
+    if connection.send_blocked and tcb.snd.length <= tcb.snd.limit // 2:
+        connection.send_blocked = False
+        connection.tell(Ready.WRITABLE)
+
+
+def _take_sack(connection: "Connection", seg: "Packet", delivery: Delivery) -> None:
+    """RFC 2018 §5; a first block below or inside what is known is a D-SACK (RFC 2883 §5)."""
+    tcb = connection.tcb
+    blocks = [(seg.sack[2 * i], seg.sack[2 * i + 1]) for i in range(seg.sack_count)]
+    delivery.dsack = _is_dsack(blocks, seg.ack)
+    for left, right in blocks[1:] if delivery.dsack else blocks:
+        if lt(left, right) and geq(left, tcb.snd_una) and not gt(right, tcb.snd_nxt):
+            delivery.sacked += connection.flight.sack(left, right)
+
+
+def _is_dsack(blocks: list[tuple[int, int]], ack: int) -> bool:
+    left, right = blocks[0]
+    if lt(left, ack):
+        return not gt(right, ack)
+    if len(blocks) < 2:
+        return False
+    outer_left, outer_right = blocks[1]
+    return geq(left, outer_left) and not gt(right, outer_right)
+
+
+def _update_window(connection: "Connection", seg: "Packet") -> bool:
+    """Takes the window of a segment that is not older than the last one taken
+    (RFC 9293 §3.10.7.4); returns whether it changed.
+    """
+    tcb = connection.tcb
+    if lt(seg.ack, tcb.snd_una):
+        return False
+    newer = lt(tcb.snd_wl1, seg.seq) or (tcb.snd_wl1 == seg.seq and not lt(seg.ack, tcb.snd_wl2))
+    if not newer:
+        return False
+    wnd = seg.window << tcb.snd_wscale
+    changed: bool = wnd != tcb.snd_wnd
+    tcb.snd_wl1 = seg.seq
+    tcb.snd_wl2 = seg.ack
+    if changed:
+        tcb.snd_wnd = wnd
+        tcb.max_snd_wnd = max(tcb.max_snd_wnd, wnd)
+        if wnd and connection.deadlines[Timer.PERSIST]:
+            connection.stop_timer(Timer.PERSIST)
+            tcb.backoff = 0
+        connection.wants_output()
+    return changed
+
+
+def _measure(connection: "Connection", delivery: Delivery, seg: "Packet", now: int) -> None:
+    """One RTT sample from the newest segment that was sent only once (Karn, MUST-18), or
+    from the timestamp when there is none (RFC 7323 §4).
+    """
+    tcb = connection.tcb
+    once = [r for r in (delivery.acked or delivery.sacked) if not r.retransmitted]
+    if once:
+        elapsed = now - once[-1].sent_at
+    elif delivery.advanced and delivery.tsecr:
+        elapsed = ((connection.timestamp(now) - seg.tsecr) & MASK) * 1000
+    else:
+        return
+    rtt.sample(tcb, elapsed, connection.config)
+    if connection.host.observed:
+        event = RttSampled(now, connection.number, elapsed, tcb.srtt, tcb.rttvar, tcb.rto)
+        connection.host.publish(event)
+
+
+def _grow(connection: "Connection", delivery: Delivery, flight: int, now: int) -> None:
+    before = connection.tcb.cwnd
+    sample = Sample(delivery.advanced, connection.cwnd_limited, flight, now)
+    connection.congestion.on_ack(sample)
+    if connection.tcb.cwnd != before:
+        connection.cwnd_changed("acknowledgement", now)
+
+
+def _rearm(connection: "Connection", now: int) -> None:
+    """RFC 6298 §5.2, §5.3: off when nothing is outstanding, else from now."""
+    connection.unacked_since = now
+    connection.stop_timer(Timer.LOSS_PROBE)
+    if len(connection.flight) == 0:
+        connection.stop_timer(Timer.RETRANSMISSION)
+        connection.stop_timer(Timer.REORDERING)
+    else:
+        timeouts.arm_retransmission(connection, now)
+        timeouts.arm_loss_probe(connection, now)

@@ -1,0 +1,49 @@
+"""When to acknowledge (RFC 9293 §3.8.6.3, RFC 5681 §4.2)."""
+
+from typing import TYPE_CHECKING
+
+from stack.core.tcp.timers import Timer
+from stack.core.why import Why
+
+if TYPE_CHECKING:
+    from stack.core.tcp.connection import Connection
+
+
+class AckPolicy:
+    """Decides between an acknowledgement at once and the delayed-ACK timer.
+
+    `due` is the reason for an ACK that the next transmission must carry, `waiting` the
+    bytes that arrived since the last one left.
+    """
+
+    __slots__ = ("_quick", "due", "waiting")
+
+    def __init__(self, quick_acks: int) -> None:
+        self.due: Why | None = None
+        self.waiting = 0
+        self._quick = quick_acks
+
+    def now(self, connection: "Connection", why: Why) -> None:
+        """An ACK must leave with the next transmission; the first reason stays."""
+        if self.due is None:
+            self.due = why
+        connection.wants_output()
+
+    def on_data(self, connection: "Connection", length: int, now: int) -> None:
+        """`length` bytes arrived in order: at once for every second full-sized segment
+        (SHLD-19) and while the peer is probably in slow start, else delayed.
+        """
+        self.waiting += length
+        if self.waiting >= 2 * connection.tcb.rcv_mss:
+            self.now(connection, Why.SECOND_SEGMENT)
+        elif self._quick > 0:
+            self._quick -= 1
+            self.now(connection, Why.QUICK_ACK)
+        elif not connection.deadlines[Timer.DELAYED_ACK]:
+            connection.start_timer(Timer.DELAYED_ACK, now + connection.config.delayed_ack)
+
+    def on_sent(self, connection: "Connection") -> None:
+        """A segment left that acknowledges everything."""
+        self.due = None
+        self.waiting = 0
+        connection.stop_timer(Timer.DELAYED_ACK)

@@ -1,0 +1,352 @@
+"""A segment arrives for a connection (RFC 9293 §3.10.7.4, with RFC 5961 and RFC 7323).
+
+The steps come in the RFC's order, one function each: sequence number, RST, security
+(which no one uses: nothing to check), SYN, ACK, URG, segment text, FIN. A step returns
+the verdict that ends the processing, or None to go on.
+"""
+
+import errno
+from typing import TYPE_CHECKING
+
+from stack._native import lib
+from stack.core.ready import Ready
+from stack.core.tcp import acknowledge, handshake, receive, syn_sent, window
+from stack.core.tcp.states import RECEIVING, Cause, State
+from stack.core.tcp.timers import Timer
+from stack.core.why import Verdict, Why
+from stack.wire.sequence import MASK, geq, gt, lt, sub
+
+if TYPE_CHECKING:
+    from stack._native import Packet
+    from stack.core.tcp.connection import Connection
+
+# RFC 7323 §5.5: after that long without a segment, ts_recent means nothing.
+_TIMESTAMP_AGE = 24 * 24 * 3600 * 1_000_000
+
+
+def segment_arrives(connection: "Connection", seg: "Packet", now: int) -> Verdict:
+    """Processes one segment whose four-tuple is the connection's."""
+    tcb = connection.tcb
+    tcb.segments_in += 1
+    if tcb.state == State.SYN_SENT:
+        return syn_sent.arrives(connection, seg, now)
+    verdict = (
+        check_sequence_number(connection, seg, now)
+        or check_rst(connection, seg, now)
+        or check_syn(connection, seg, now)
+        or check_ack(connection, seg, now)
+    )
+    if verdict is not None:
+        return verdict
+    check_urg(connection, seg)
+    verdict = segment_text(connection, seg, now)
+    return check_fin(connection, seg, now) or verdict
+
+
+# First: the sequence number.
+
+
+def check_sequence_number(connection: "Connection", seg: "Packet", now: int) -> Verdict | None:
+    """Acceptability by window and timestamp; notes the timestamp (RFC 7323 §5.3)."""
+    tcb = connection.tcb
+    if tcb.state == State.TIME_WAIT and _reopens(connection, seg):
+        return _reopen(connection, seg, now)
+    if tcb.state == State.SYN_RECEIVED and seg.seq == tcb.irs and seg.flags & lib.FLAG_SYN:
+        return _syn_again(connection, seg, now)
+    if tcb.ts_ok:
+        verdict = _check_timestamp(connection, seg, now)
+        if verdict is not None:
+            return verdict
+    if not _in_window(connection, seg):
+        return _unacceptable(connection, seg, now)
+    if tcb.ts_ok and seg.options & lib.OPTION_TIMESTAMPS:
+        _note_timestamp(connection, seg, now)
+    return None
+
+
+def _in_window(connection: "Connection", seg: "Packet") -> bool:
+    """The four cases of RFC 9293 table 6."""
+    tcb = connection.tcb
+    length = seg.text_length + bool(seg.flags & lib.FLAG_SYN) + bool(seg.flags & lib.FLAG_FIN)
+    wnd = window.announced(tcb)
+    offset = (seg.seq - tcb.rcv_nxt) & MASK
+    if length == 0:
+        return offset < wnd or offset == 0
+    if wnd == 0:
+        return False
+    return offset < wnd or (offset + length - 1) & MASK < wnd
+
+
+def _unacceptable(connection: "Connection", seg: "Packet", now: int) -> Verdict:
+    """Answers with an ACK, unless the segment is a RST (RFC 9293 §3.10.7.4)."""
+    tcb = connection.tcb
+    if seg.flags & lib.FLAG_RST:
+        return Verdict.OUT_OF_WINDOW
+    if tcb.state == State.TIME_WAIT:
+        return _again_in_time_wait(connection, seg, now)
+    if seg.flags & lib.FLAG_SYN:
+        return _challenge(connection, Verdict.SYN_CHALLENGED, now)
+    end = (seg.seq + seg.text_length) & MASK
+    if seg.text_length and not gt(end, tcb.rcv_nxt):
+        # A peer that lost our ACK repeats data: exempt from the challenge-ACK limit,
+        # or it could never recover (RFC 5961 §7).
+        connection.reassembly.note_duplicate(seg.seq, end)
+        connection.acks.now(connection, Why.DUPLICATE)
+        _take_late_ack(connection, seg, now)
+        return Verdict.DUPLICATE
+    if seg.seq == (tcb.rcv_nxt - 1) & MASK and seg.text_length == 0:
+        connection.acks.now(connection, Why.WINDOW_PROBED)
+        return Verdict.KEEPALIVE
+    if window.announced(tcb) == 0 and seg.seq == tcb.rcv_nxt:
+        connection.acks.now(connection, Why.WINDOW_PROBED)
+        _take_late_ack(connection, seg, now)
+        return Verdict.WINDOW_PROBE
+    connection.acks.now(connection, Why.OUT_OF_WINDOW)
+    return Verdict.OUT_OF_WINDOW
+
+
+def _take_late_ack(connection: "Connection", seg: "Packet", now: int) -> None:
+    """Even with a closed window, ACKs are processed (RFC 9293 §3.10.7.4); so is that of
+    a repeated segment, which may be the only one to get through.
+    """
+    tcb = connection.tcb
+    if (
+        seg.flags & lib.FLAG_ACK
+        and tcb.state != State.SYN_RECEIVED
+        and (gt(seg.ack, tcb.snd_una) and not gt(seg.ack, tcb.snd_nxt))
+    ):
+        check_ack(connection, seg, now)
+
+
+def _check_timestamp(connection: "Connection", seg: "Packet", now: int) -> Verdict | None:
+    """PAWS (RFC 7323 §5.3, R1); a RST is exempt (§5.2)."""
+    tcb = connection.tcb
+    if seg.flags & lib.FLAG_RST:
+        return None
+    if not seg.options & lib.OPTION_TIMESTAMPS:
+        # RFC 7323 §3.2: silently dropped once timestamps are agreed upon.
+        return Verdict.NO_TIMESTAMP
+    if sub(seg.tsval, tcb.ts_recent) >= 0 or now - tcb.ts_recent_at > _TIMESTAMP_AGE:
+        return None
+    connection.host.counters.count("PAWSEstab")
+    connection.acks.now(connection, Why.OLD_TIMESTAMP)
+    return Verdict.OLD_TIMESTAMP
+
+
+def _note_timestamp(connection: "Connection", seg: "Packet", now: int) -> None:
+    """RFC 7323 §4.3 (2): only a segment that covers the last ACK sent counts."""
+    tcb = connection.tcb
+    if sub(seg.seq, tcb.last_ack_sent) <= 0:
+        tcb.ts_recent = seg.tsval
+        tcb.ts_recent_at = now
+
+
+def _syn_again(connection: "Connection", seg: "Packet", now: int) -> Verdict | None:
+    """In SYN-RECEIVED the peer's SYN came again, or with an ACK (simultaneous open)."""
+    tcb = connection.tcb
+    if seg.flags & lib.FLAG_ACK and seg.ack == tcb.snd_nxt:
+        tcb.snd_wl2 = seg.ack
+        handshake.establish(connection, seg, Cause.ACK_OF_SYN, now)
+        connection.acks.now(connection, Why.HANDSHAKE_DONE)
+        return Verdict.HANDSHAKE_COMPLETE
+    connection.syn_why = Why.SYN_ACK_REPEATED
+    connection.wants_output()
+    return Verdict.DUPLICATE
+
+
+# TIME-WAIT, where only a repeated FIN or a new SYN means anything.
+
+
+def _reopens(connection: "Connection", seg: "Packet") -> bool:
+    """A SYN that certainly is newer than the old connection (RFC 6191 §2, MAY-2)."""
+    tcb = connection.tcb
+    if seg.flags & (lib.FLAG_SYN | lib.FLAG_RST | lib.FLAG_ACK) != lib.FLAG_SYN:
+        return False
+    if tcb.ts_ok and seg.options & lib.OPTION_TIMESTAMPS and seg.tsval != tcb.ts_recent:
+        return sub(seg.tsval, tcb.ts_recent) > 0
+    return gt(seg.seq, tcb.rcv_nxt)
+
+
+def _reopen(connection: "Connection", seg: "Packet", now: int) -> Verdict:
+    connection.finish(Cause.REOPEN, 0, now)
+    return connection.host.segment_without_connection(seg, now)
+
+
+def _again_in_time_wait(connection: "Connection", seg: "Packet", now: int) -> Verdict:
+    """Acknowledges a repeated FIN and starts 2 MSL anew (RFC 9293 §3.10.7.4)."""
+    if seg.flags & lib.FLAG_FIN:
+        connection.start_timer(Timer.TIME_WAIT, now + connection.config.time_wait)
+    connection.acks.now(connection, Why.TIME_WAIT_ACK)
+    return Verdict.DUPLICATE
+
+
+# Second: RST.
+
+
+def check_rst(connection: "Connection", seg: "Packet", now: int) -> Verdict | None:
+    """Only a RST exactly at rcv_nxt resets; any other in the window is challenged
+    (RFC 5961 §3.2).
+    """
+    if not seg.flags & lib.FLAG_RST:
+        return None
+    tcb = connection.tcb
+    if seg.seq != tcb.rcv_nxt:
+        return _challenge(connection, Verdict.RESET_CHALLENGED, now)
+    if tcb.state == State.TIME_WAIT:
+        return Verdict.IGNORED  # RFC 1337: no assassination of TIME-WAIT
+    _count_reset(connection)
+    error = errno.ECONNREFUSED if tcb.state == State.SYN_RECEIVED else errno.ECONNRESET
+    if tcb.state in (State.CLOSING, State.LAST_ACK):
+        error = 0
+    elif tcb.state == State.CLOSE_WAIT:
+        error = errno.EPIPE
+    connection.finish(Cause.RESET, error, now)
+    return Verdict.RESET
+
+
+def _count_reset(connection: "Connection") -> None:
+    counters = connection.host.counters
+    counters.count("TcpInRsts")
+    if connection.state == State.SYN_RECEIVED:
+        counters.count("TcpAttemptFails")
+    elif connection.state in (State.ESTABLISHED, State.CLOSE_WAIT):
+        counters.count("TcpEstabResets")
+
+
+def _challenge(connection: "Connection", verdict: Verdict, now: int) -> Verdict:
+    """An ACK that a genuine peer answers with a proper RST; limited (RFC 5961 §7)."""
+    if connection.host.may_challenge(now):
+        connection.host.counters.count("TCPChallengeACK")
+        connection.acks.now(connection, Why.CHALLENGE_ACK)
+    else:
+        connection.host.counters.count("TCPACKSkippedChallenge")
+    return verdict
+
+
+# Fourth: SYN.
+
+
+def check_syn(connection: "Connection", seg: "Packet", now: int) -> Verdict | None:
+    """A SYN on a synchronised connection is challenged wherever it lies (RFC 5961 §4.2)."""
+    if seg.flags & lib.FLAG_SYN:
+        return _challenge(connection, Verdict.SYN_CHALLENGED, now)
+    return None
+
+
+# Fifth: ACK.
+
+
+def check_ack(connection: "Connection", seg: "Packet", now: int) -> Verdict | None:
+    """Completes the handshake, releases what is acknowledged, moves closing states on."""
+    if not seg.flags & lib.FLAG_ACK:
+        return Verdict.NO_ACK
+    tcb = connection.tcb
+    if tcb.state == State.SYN_RECEIVED:
+        verdict = _complete_handshake(connection, seg, now)
+        if verdict is not None:
+            return verdict
+    if gt(seg.ack, tcb.snd_nxt):
+        connection.acks.now(connection, Why.UNACCEPTABLE_ACK)
+        return Verdict.FUTURE_ACK
+    if lt(seg.ack, (tcb.snd_una - tcb.max_snd_wnd) & MASK):
+        return _challenge(connection, Verdict.OLD_ACK, now)  # RFC 5961 §5.2
+    if tcb.state == State.TIME_WAIT:
+        return None
+    acknowledge.take(connection, seg, now)
+    if tcb.fin_sent and tcb.snd_una == tcb.snd_nxt:
+        return _fin_acknowledged(connection, now)
+    return None
+
+
+def _complete_handshake(connection: "Connection", seg: "Packet", now: int) -> Verdict | None:
+    tcb = connection.tcb
+    if seg.ack != tcb.snd_nxt:
+        connection.host.refuse(seg, Why.BAD_SYN_ACK)
+        return Verdict.BAD_SYN_ACK
+    listener = connection.listener
+    if listener is not None and listener.full:
+        # As Linux does: the client's next segment, or our SYN-ACK, tries again.
+        connection.host.counters.count("ListenOverflows")
+        return Verdict.QUEUE_FULL
+    handshake.establish(connection, seg, Cause.ACK_OF_SYN, now)
+    tcb.snd_wl1 = (seg.seq - 1) & MASK  # so that this segment's window counts
+    return None
+
+
+def _fin_acknowledged(connection: "Connection", now: int) -> Verdict | None:
+    state = connection.state
+    if state == State.FIN_WAIT_1:
+        connection.move(Cause.ACK_OF_FIN, now)
+        if connection.orphan:
+            connection.start_timer(Timer.TIME_WAIT, now + connection.config.fin_wait_2)
+    elif state == State.CLOSING:
+        connection.move(Cause.ACK_OF_FIN, now)
+        _enter_time_wait(connection, now)
+    elif state == State.LAST_ACK:
+        connection.finish(Cause.ACK_OF_FIN, 0, now)
+        return Verdict.ACKNOWLEDGEMENT
+    return None
+
+
+def _enter_time_wait(connection: "Connection", now: int) -> None:
+    """Waits 2 MSL, so that a repeated FIN is still answered (MUST-13)."""
+    connection.host.timers.forget(connection)
+    connection.start_timer(Timer.TIME_WAIT, now + connection.config.time_wait)
+    lib.ring_free(connection.snd)
+    connection.host.enters_time_wait(connection, now)
+
+
+# Sixth: URG.
+
+
+def check_urg(connection: "Connection", seg: "Packet") -> None:
+    """Moves rcv_up; urgent data stays in line with the rest (RFC 6093)."""
+    tcb = connection.tcb
+    if seg.flags & lib.FLAG_URG:
+        pointer = (seg.seq + seg.urgent) & MASK
+        if geq(pointer, tcb.rcv_up) or geq(tcb.rcv_nxt, tcb.rcv_up):
+            tcb.rcv_up = pointer
+
+
+# Seventh: the segment text.
+
+
+def segment_text(connection: "Connection", seg: "Packet", now: int) -> Verdict:
+    """Takes the text where the state still allows one."""
+    if seg.text_length == 0:
+        return connection.ack_verdict
+    if connection.tcb.state not in RECEIVING:
+        return Verdict.IGNORED
+    if connection.orphan:
+        # Nobody will read it; the peer must learn that (RFC 9293 §3.6.1, SHLD-3).
+        connection.reset(Why.DATA_AFTER_CLOSE, errno.ECONNRESET, now)
+        return Verdict.DATA_AFTER_CLOSE
+    return receive.text(connection, seg, now)
+
+
+# Eighth: FIN.
+
+
+def check_fin(connection: "Connection", seg: "Packet", now: int) -> Verdict | None:
+    """Takes the FIN once everything before it is here."""
+    tcb = connection.tcb
+    if seg.flags & lib.FLAG_FIN and tcb.state != State.CLOSED:
+        connection.reassembly.fin = (seg.seq + seg.text_length) & MASK
+    if connection.reassembly.fin != tcb.rcv_nxt or tcb.state not in RECEIVING:
+        return None
+    connection.reassembly.fin = None
+    tcb.rcv_nxt = (tcb.rcv_nxt + 1) & MASK
+    if geq(tcb.rcv_nxt, tcb.rcv_adv):
+        tcb.rcv_adv = tcb.rcv_nxt
+    tcb.fin_received = 1
+    connection.acks.now(connection, Why.FIN_RECEIVED)
+    _fin_moves(connection, now)
+    if not connection.orphan:
+        connection.tell(Ready.EOF | Ready.READABLE)
+    return Verdict.FIN_RECEIVED
+
+
+def _fin_moves(connection: "Connection", now: int) -> None:
+    connection.move(Cause.FIN, now)
+    if connection.state == State.TIME_WAIT:
+        _enter_time_wait(connection, now)

@@ -1,0 +1,40 @@
+"""Settings of TCP; every one has a default that a general-purpose host would take."""
+
+from dataclasses import dataclass
+
+SECOND = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class TcpConfig:
+    """How the TCP of a host behaves. Sizes in bytes, times in µs."""
+
+    send_buffer: int = 4 << 20
+    receive_buffer: int = 4 << 20
+    window_scaling: bool = True
+    timestamps: bool = True
+    sack: bool = True
+    # Announce the scaled window in a segment of its own right after the handshake,
+    # as BSD stacks do: the SYN could carry at most 65,535 (RFC 7323 §2.2).
+    scaled_window_update: bool = False
+    congestion: str = "cubic"
+    initial_window: int = 10  # segments (RFC 6928)
+    initial_rto: int = SECOND  # RFC 6298 §2
+    # RFC 6298 §2.4 asks for a second; Linux has 200 ms, which the delayed-ACK bound
+    # of today's peers allows.
+    minimum_rto: int = 200_000
+    maximum_rto: int = 60 * SECOND
+    delayed_ack: int = 40_000  # RFC 9293 MUST-40: below 500 ms
+    quick_acks: int = 16  # segments acknowledged at once when a connection begins
+    # The probe waits at least this long, since a busy peer's delay is not a loss.
+    minimum_probe_timeout: int = 10_000
+    probe_delayed_ack: int = 200_000  # WCDelAckT of RFC 8985 §7.2
+    r2: int = 900 * SECOND  # RFC 9293 SHLD-11: at least 100 s
+    syn_r2: int = 180 * SECOND  # RFC 9293 MUST-23: at least 3 minutes
+    time_wait: int = 60 * SECOND  # 2 MSL, with an MSL of 30 s
+    fin_wait_2: int = 60 * SECOND  # for a connection that no application holds any more
+    time_wait_limit: int = 16_384  # connections kept in TIME-WAIT
+    syn_queue: int = 1024  # connections in SYN-RECEIVED for one listener
+    challenge_acks: int = 1000  # a second for the whole host (RFC 5961 §7)
+    first_ephemeral_port: int = 32768
+    last_ephemeral_port: int = 60999

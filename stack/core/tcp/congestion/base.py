@@ -1,0 +1,73 @@
+"""What every congestion control algorithm is told, and what they share."""
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stack._native import Tcb
+
+INFINITE = 0x7FFFFFFF
+# RFC 6928 §2: ten segments, but no more than 14,600 bytes unless two segments are.
+_IW_BYTES = 14_600
+
+
+class Sample:
+    """What an acknowledgement brought: bytes newly delivered, whether the window was the
+    limit when they were sent, the flight before it (bytes) and the time (µs).
+    """
+
+    __slots__ = ("acked", "cwnd_limited", "flight", "now")
+
+    def __init__(self, acked: int, cwnd_limited: bool, flight: int, now: int) -> None:
+        self.acked = acked
+        self.cwnd_limited = cwnd_limited
+        self.flight = flight
+        self.now = now
+
+
+class CongestionControl(ABC):
+    """Sets `tcb.cwnd` and `tcb.ssthresh` (bytes) as acknowledgements and losses come."""
+
+    name: str
+
+    def __init__(self, tcb: "Tcb", initial_window: int) -> None:
+        self.tcb = tcb
+        self.initial_window = initial_window
+        tcb.ssthresh = INFINITE
+        self.on_mss()
+
+    def on_mss(self) -> None:
+        """The segment size became known or changed before any data left."""
+        mss = self.tcb.snd_mss
+        self.tcb.cwnd = min(self.initial_window * mss, max(2 * mss, _IW_BYTES))
+
+    @abstractmethod
+    def on_ack(self, sample: Sample) -> None:
+        """New data was acknowledged outside of loss recovery."""
+
+    @abstractmethod
+    def on_congestion(self, flight: int, now: int) -> None:
+        """A loss was found; sets ssthresh and cwnd for recovery."""
+
+    def on_recovered(self, now: int) -> None:
+        """Loss recovery is over: the window is what the loss left (RFC 6582 §3.2 step 3)."""
+        self.tcb.cwnd = max(self.tcb.ssthresh, 2 * self.tcb.snd_mss)
+
+    def on_timeout(self, flight: int, now: int) -> None:
+        """The retransmission timer ran out: loss window of one segment (RFC 5681 §3.1)."""
+        self.on_congestion(flight, now)
+        self.tcb.cwnd = self.tcb.snd_mss
+
+    def on_idle(self) -> None:
+        """Nothing was sent for an RTO: restart window (RFC 5681 §4.1)."""
+        restart = min(self.initial_window * self.tcb.snd_mss, _IW_BYTES)
+        self.tcb.cwnd = min(self.tcb.cwnd, max(restart, 2 * self.tcb.snd_mss))
+
+    def slow_start(self, acked: int) -> int:
+        """Grows cwnd by what was acknowledged, up to ssthresh (RFC 5681 §3.1 with
+        RFC 3465's counting of bytes); returns the bytes beyond it.
+        """
+        tcb = self.tcb
+        growth = min(acked, max(0, tcb.ssthresh - tcb.cwnd))
+        tcb.cwnd = min(tcb.cwnd + growth, INFINITE)
+        return acked - growth

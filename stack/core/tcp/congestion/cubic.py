@@ -1,0 +1,89 @@
+"""CUBIC (RFC 9438): the window is a cubic function of the time since the last loss."""
+
+from typing import TYPE_CHECKING
+
+from stack.core.tcp.congestion.base import INFINITE, CongestionControl, Sample
+
+if TYPE_CHECKING:
+    from stack._native import Tcb
+
+BETA = 0.7  # RFC 9438 §4.6
+C = 0.4  # segments per second³, RFC 9438 §5.1
+# RFC 9438 §4.3: keeps the Reno-friendly estimate at Reno's average window.
+ALPHA = 3 * (1 - BETA) / (1 + BETA)
+SECOND = 1_000_000
+
+
+class Cubic(CongestionControl):
+    """Concave up to the window of the last loss, then convex beyond it."""
+
+    name = "cubic"
+
+    def __init__(self, tcb: "Tcb", initial_window: int) -> None:
+        super().__init__(tcb, initial_window)
+        self._w_max = 0.0  # segments
+        self._k = 0.0  # seconds
+        self._epoch = 0  # µs, 0: congestion avoidance has not begun
+        self._cwnd = 0.0  # segments, with the fraction that tcb.cwnd cannot hold
+        self._w_est = 0.0  # segments
+
+    def on_ack(self, sample: Sample) -> None:
+        """RFC 9438 §4.2 to §4.5, §4.10."""
+        if not sample.cwnd_limited:
+            return
+        tcb = self.tcb
+        acked = sample.acked
+        if tcb.cwnd < tcb.ssthresh:
+            acked = self.slow_start(acked)
+            if acked == 0:
+                return
+        if self._epoch == 0:
+            self._begin_epoch(sample.now)
+        self._grow(acked / tcb.snd_mss, sample.now)
+
+    def _begin_epoch(self, now: int) -> None:
+        self._epoch = now
+        self._cwnd = self._w_est = self.tcb.cwnd / self.tcb.snd_mss
+        if self._cwnd < self._w_max:
+            self._k = ((self._w_max - self._cwnd) / C) ** (1 / 3)
+        else:
+            self._k = 0.0
+            self._w_max = self._cwnd
+
+    def _grow(self, segments: float, now: int) -> None:
+        tcb = self.tcb
+        since = (now - self._epoch) / SECOND
+        target = self._window_at(since + tcb.srtt / SECOND)
+        target = min(max(target, self._cwnd), 1.5 * self._cwnd)
+        alpha = ALPHA if self._w_est < self._w_max else 1.0
+        self._w_est += alpha * segments / self._cwnd
+        if self._window_at(since) < self._w_est:
+            self._cwnd = max(self._cwnd, self._w_est)
+        else:
+            self._cwnd += (target - self._cwnd) / self._cwnd * segments
+        tcb.cwnd = min(int(self._cwnd * tcb.snd_mss), INFINITE)
+
+    def _window_at(self, seconds: float) -> float:
+        return float(C * (seconds - self._k) ** 3 + self._w_max)
+
+    def on_congestion(self, flight: int, now: int) -> None:
+        """Multiplicative decrease and fast convergence (RFC 9438 §4.6, §4.7)."""
+        tcb = self.tcb
+        window = tcb.cwnd / tcb.snd_mss
+        if window < self._w_max:
+            self._w_max = window * (1 + BETA) / 2
+        else:
+            self._w_max = window
+        tcb.ssthresh = max(int(min(flight, tcb.cwnd) * BETA), 2 * tcb.snd_mss)
+        tcb.cwnd = tcb.ssthresh
+        self._epoch = 0
+
+    def on_timeout(self, flight: int, now: int) -> None:
+        """Starts anew from one segment (RFC 9438 §4.8)."""
+        super().on_timeout(flight, now)
+        self._k = 0.0
+
+    def on_idle(self) -> None:
+        """The clock of the cubic does not run while the application is idle (RFC 9438 §4.2)."""
+        super().on_idle()
+        self._epoch = 0

@@ -1,0 +1,402 @@
+"""A connection: its transmission control block, its helpers, and the user calls on it.
+
+The calls are those of RFC 9293 §3.9.1 (SEND, RECEIVE, CLOSE, ABORT, STATUS); they only
+change state and ask for output. Segments are built later, by `output`, when the host
+is asked what it may transmit.
+"""
+
+import errno
+from typing import TYPE_CHECKING, Any
+
+from stack._native import ffi, lib
+from stack.core.events import ApplicationCalled, CwndChanged, StateChanged, TimerStarted
+from stack.core.ready import Ready
+from stack.core.tcp import congestion, timeouts, window
+from stack.core.tcp.acks import AckPolicy
+from stack.core.tcp.flight import Flight
+from stack.core.tcp.newreno import NewReno
+from stack.core.tcp.reassembly import Reassembly
+from stack.core.tcp.states import SENDING, Cause, State, follow
+from stack.core.tcp.timers import COUNT, Timer
+from stack.core.why import Verdict, Why
+from stack.wire.address import raw, text
+from stack.wire.sequence import MASK
+
+if TYPE_CHECKING:
+    from stack._native import Path
+    from stack.core.host import Host
+    from stack.core.tcp.listener import Listener
+    from stack.core.tcp.recovery import LossDetector
+
+Buffer = bytes | bytearray | memoryview
+
+# A window is announced rounded up to its scale, so that much more may arrive.
+_ROUNDING = 1 << 14
+
+
+def _free_rings(tcb: Any) -> None:
+    lib.ring_free(ffi.addressof(tcb, "snd"))
+    lib.ring_free(ffi.addressof(tcb, "rcv"))
+
+
+class Connection:
+    """One TCP connection of a host."""
+
+    __slots__ = (
+        "__weakref__",
+        "_tcb_memory",
+        "ack_verdict",
+        "acks",
+        "config",
+        "congestion",
+        "cwnd_limited",
+        "deadlines",
+        "detector",
+        "error",
+        "flight",
+        "host",
+        "in_output",
+        "last_sent_at",
+        "listener",
+        "nodelay",
+        "number",
+        "orphan",
+        "owner",
+        "path",
+        "places",
+        "probe_due",
+        "rcv",
+        "reassembly",
+        "reset_why",
+        "retransmit_why",
+        "send_blocked",
+        "small_end",
+        "snd",
+        "soft_error",
+        "syn_why",
+        "tcb",
+        "unacked_since",
+        "window_probe_due",
+    )
+
+    def __init__(self, host: "Host", number: int, path: "Path", state: State) -> None:
+        self.host = host
+        self.config = host.config.tcp
+        self.number = number
+        self._tcb_memory = ffi.gc(ffi.new("struct tcb *"), _free_rings)
+        self.tcb = tcb = self._tcb_memory
+        tcb.state = state
+        self.path = ffi.addressof(tcb, "path")
+        ffi.memmove(self.path, path, ffi.sizeof("struct path"))
+        self.snd = ffi.addressof(tcb, "snd")
+        self.rcv = ffi.addressof(tcb, "rcv")
+        self._set_up_buffers()
+        tcb.rto = self.config.initial_rto
+        self.owner: Any = None
+        self.listener: Listener | None = None  # passive open; MUST-11
+        self.error = 0
+        self.soft_error = 0  # errno of the last ICMP error that was not fatal (MUST-47)
+        self.orphan = False  # the application let go of it
+        self.nodelay = False
+        self.deadlines = [0] * COUNT
+        self.places = [0] * COUNT
+        self.flight = Flight(tcb)
+        self.reassembly = Reassembly()
+        self.acks = AckPolicy(self.config.quick_acks)
+        self.detector: LossDetector = NewReno()
+        self.congestion = congestion.create(self.config.congestion, tcb, self.config.initial_window)
+        self.cwnd_limited = False
+        self.send_blocked = False  # send() took less than it was given
+        self.syn_why: Why | None = None  # a SYN or SYN-ACK must leave
+        self.reset_why: Why | None = None  # a RST must leave
+        self.retransmit_why = Why.FAST_RETRANSMIT
+        self.small_end: int | None = None  # end of the last segment below full size
+        self.last_sent_at = 0
+        self.unacked_since = 0  # µs, since when nothing that was sent got acknowledged
+        self.in_output = False
+        self.probe_due = False  # a tail loss probe must leave
+        self.window_probe_due = False
+        self.ack_verdict = Verdict.ACKNOWLEDGEMENT  # what the last ACK field meant
+
+    def _set_up_buffers(self) -> None:
+        tcb = self.tcb
+        tcb.rcv_wnd_max = self.config.receive_buffer
+        lib.ring_init(self.snd, self.config.send_buffer)
+        lib.ring_init(self.rcv, self.config.receive_buffer + _ROUNDING)
+
+    @property
+    def remote_packed(self) -> bytes:
+        """The peer's address as 16 bytes."""
+        return raw(self.tcb.path.dst)
+
+    # What the application may look at.
+
+    @property
+    def state(self) -> State:
+        """The state of RFC 9293 §3.3.2."""
+        return State(self.tcb.state)
+
+    @property
+    def version(self) -> int:
+        """4 or 6."""
+        return self.tcb.path.version
+
+    @property
+    def local(self) -> tuple[str, int]:
+        """Our address and port."""
+        path = self.tcb.path
+        return text(raw(path.src), path.version), path.sport
+
+    @property
+    def remote(self) -> tuple[str, int]:
+        """The peer's address and port."""
+        path = self.tcb.path
+        return text(raw(path.dst), path.version), path.dport
+
+    @property
+    def available(self) -> int:
+        """Bytes that can be received at once."""
+        return self.tcb.rcv.length
+
+    @property
+    def eof(self) -> bool:
+        """Whether the peer's FIN came and everything before it was read."""
+        return bool(self.tcb.fin_received) and self.tcb.rcv.length == 0
+
+    @property
+    def send_space(self) -> int:
+        """Bytes that `send` would take now."""
+        return self.tcb.snd.limit - self.tcb.snd.length
+
+    @property
+    def send_queued(self) -> int:
+        """Bytes handed to `send` that the peer has not acknowledged."""
+        return self.tcb.snd.length
+
+    def info(self) -> dict[str, int]:
+        """The variables as `ss -ti` names them; times in µs, sizes in bytes."""
+        tcb = self.tcb
+        return {
+            "state": tcb.state,
+            "rtt": tcb.srtt,
+            "rttvar": tcb.rttvar,
+            "rto": tcb.rto,
+            "minrtt": tcb.min_rtt,
+            "mss": tcb.snd_mss,
+            "cwnd": tcb.cwnd,
+            "ssthresh": tcb.ssthresh,
+            "bytes_sent": tcb.bytes_sent,
+            "bytes_retrans": tcb.bytes_retransmitted,
+            "bytes_acked": tcb.bytes_acked,
+            "bytes_received": tcb.bytes_received,
+            "segs_out": tcb.segments_out,
+            "segs_in": tcb.segments_in,
+            "retrans": tcb.retransmissions,
+            "unacked": (tcb.snd_nxt - tcb.snd_una) & MASK,
+            "lost": tcb.lost,
+            "sacked": tcb.sacked,
+            "rcv_space": window.announced(tcb),
+            "snd_wnd": tcb.snd_wnd,
+        }
+
+    # User calls.
+
+    def send(self, data: Buffer, now: int) -> int:
+        """Queues bytes and returns how many were taken; 0 means that the buffer is full.
+
+        Raises OSError: EPIPE after the sending side was closed, ENOTCONN before a
+        connection exists, or what ended the connection (RFC 9293 §3.9.1.2).
+        """
+        self._raise_error()
+        tcb = self.tcb
+        state = tcb.state
+        if tcb.fin_queued or state not in SENDING:
+            raise OSError(errno.EPIPE, "Broken pipe")
+        length = len(data)
+        taken = lib.ring_write(self.snd, ffi.from_buffer("uint8_t[]", data), length)
+        if taken < length:
+            self.send_blocked = True
+        if taken:
+            self.wants_output()
+        if self.host.observed:
+            self.note_call("send", f"{taken} of {length} bytes", now)
+        return taken
+
+    def receive(self, limit: int, now: int) -> bytes:
+        """Up to `limit` bytes in order; empty when there are none (see `eof`).
+
+        Raises OSError with what ended the connection, once all that came before is read.
+        """
+        length = min(limit, self.tcb.rcv.length)
+        if length == 0:
+            if not self.tcb.fin_received:
+                self._raise_error()
+            return b""
+        data = bytearray(length)
+        self._take(data, length, now)
+        return bytes(data)
+
+    def receive_into(self, buffer: bytearray | memoryview, now: int) -> int:
+        """Like `receive`, into a writable buffer; returns the number of bytes."""
+        length = min(len(buffer), self.tcb.rcv.length)
+        if length == 0:
+            if not self.tcb.fin_received:
+                self._raise_error()
+            return 0
+        self._take(buffer, length, now)
+        return length
+
+    def _take(self, buffer: bytearray | memoryview, length: int, now: int) -> None:
+        lib.ring_read(self.rcv, ffi.from_buffer("uint8_t[]", buffer), length)
+        if self.state <= State.FIN_WAIT_2 and window.update_is_worth_a_segment(self.tcb):
+            self.acks.now(self, Why.WINDOW_UPDATE)
+        if self.host.observed:
+            self.note_call("receive", f"{length} bytes", now)
+
+    def peek(self, limit: int) -> bytes:
+        """Up to `limit` bytes in order, which stay where they are."""
+        length = min(limit, self.tcb.rcv.length)
+        data = bytearray(length)
+        if length:
+            lib.ring_peek(self.rcv, 0, ffi.from_buffer("uint8_t[]", data), length)
+        return bytes(data)
+
+    def shutdown(self, now: int) -> None:
+        """No more data from us: a FIN goes behind what is queued (RFC 9293 §3.10.4).
+
+        Does nothing when our side is closed already.
+        """
+        tcb = self.tcb
+        if tcb.fin_queued or tcb.state in (State.CLOSED, State.TIME_WAIT):
+            return
+        self.note_call("shutdown", "", now)
+        if tcb.state == State.SYN_SENT:
+            self.finish(Cause.CLOSE, 0, now)
+            return
+        tcb.fin_queued = 1
+        if tcb.state != State.SYN_RECEIVED:
+            self.move(Cause.CLOSE, now)
+        self.wants_output()
+
+    def close(self, now: int) -> None:
+        """Lets go of the connection: a FIN, or a RST when bytes were left unread
+        (RFC 9293 §3.6.1, SHLD-3).
+        """
+        if self.orphan:
+            return
+        self.note_call("close", "", now)
+        self.orphan = True
+        if self.tcb.rcv.length and self.tcb.state in (
+            State.ESTABLISHED,
+            State.FIN_WAIT_1,
+            State.FIN_WAIT_2,
+            State.CLOSE_WAIT,
+        ):
+            self.reset(Why.UNREAD_DATA, 0, now)
+            return
+        self.shutdown(now)
+        if self.tcb.state == State.FIN_WAIT_2:
+            self.start_timer(Timer.TIME_WAIT, now + self.config.fin_wait_2)
+
+    def abort(self, now: int) -> None:
+        """Ends the connection with a RST at once (RFC 9293 §3.10.5)."""
+        self.orphan = True
+        if self.tcb.state in (State.CLOSED, State.TIME_WAIT):
+            return
+        self.note_call("abort", "", now)
+        if self.tcb.state == State.SYN_SENT:
+            self.finish(Cause.ABORT, 0, now)
+        else:
+            self.reset(Why.ABORT, 0, now)
+
+    def _raise_error(self) -> None:
+        if self.error:
+            raise OSError(self.error, errno_text(self.error))
+        if self.tcb.state in (State.SYN_SENT, State.SYN_RECEIVED):
+            return
+        if self.tcb.state == State.CLOSED and not self.tcb.fin_received:
+            raise OSError(errno.ENOTCONN, errno_text(errno.ENOTCONN))
+
+    # What the parts of TCP call.
+
+    def wants_output(self) -> None:
+        """Asks the host to let this connection transmit."""
+        if not self.in_output:
+            self.in_output = True
+            self.host.ready_to_send.append(self)
+
+    def start_timer(self, timer: Timer, deadline: int) -> None:
+        """(Re)starts a timer; `deadline` in µs."""
+        host = self.host
+        if host.observed and not self.deadlines[timer]:
+            host.publish(TimerStarted(host.now, self.number, timer.name, deadline))
+        host.timers.start(self, timer, deadline)
+
+    def stop_timer(self, timer: Timer) -> None:
+        """Stops a timer; does nothing when it is off."""
+        self.deadlines[timer] = 0
+
+    def on_timer(self, timer: int, now: int) -> None:
+        """A timer ran out."""
+        timeouts.expired(self, Timer(timer), now)
+
+    def timestamp(self, now: int) -> int:
+        """TSval at time `now` (µs): our clock ticks every millisecond (RFC 7323 §5.4)."""
+        return (now // 1000 + self.tcb.ts_offset) & MASK
+
+    def move(self, cause: Cause, now: int) -> None:
+        """Goes to the state that `cause` leads to."""
+        old = self.state
+        new = follow(old, cause)
+        self.tcb.state = new
+        if self.host.observed:
+            event = StateChanged(now, self.number, old.label, new.label, cause.value)
+            self.host.publish(event)
+
+    def reset(self, why: Why, error: int, now: int) -> None:
+        """Ends the connection here and tells the peer by a RST."""
+        self.reset_why = why
+        self.wants_output()
+        self.finish(Cause.ABORT, error, now)
+
+    def finish(self, cause: Cause, error: int, now: int) -> None:
+        """The connection is over: timers stop, memory that nobody reads goes back."""
+        self.move(cause, now)
+        self.error = self.error or error
+        self.host.timers.forget(self)
+        lib.ring_free(self.snd)
+        if self.orphan:
+            lib.ring_free(self.rcv)
+        self.host.forget(self)
+        if not self.orphan:
+            self.tell(Ready.CLOSED | (Ready.ERROR if error else Ready(0)))
+
+    def tell(self, ready: Ready) -> None:
+        """Notes a condition for the application."""
+        self.host.tell(self, ready)
+
+    def cwnd_changed(self, cause: str, now: int) -> None:
+        """Publishes the congestion window, for those who watch."""
+        if self.host.observed:
+            tcb = self.tcb
+            event = CwndChanged(now, self.number, tcb.cwnd, tcb.ssthresh, cause)
+            self.host.publish(event)
+
+    def note_call(self, call: str, detail: str, now: int) -> None:
+        """Publishes an application's call, for those who watch."""
+        if self.host.observed:
+            self.host.publish(ApplicationCalled(now, self.number, call, detail))
+
+
+def errno_text(number: int) -> str:
+    """What Linux says of an errno that TCP reports."""
+    return {
+        errno.EPIPE: "Broken pipe",
+        errno.ENOTCONN: "Transport endpoint is not connected",
+        errno.ECONNRESET: "Connection reset by peer",
+        errno.ECONNREFUSED: "Connection refused",
+        errno.ETIMEDOUT: "Connection timed out",
+        errno.EHOSTUNREACH: "No route to host",
+        errno.ENETUNREACH: "Network is unreachable",
+        errno.ECONNABORTED: "Software caused connection abort",
+    }.get(number, errno.errorcode.get(number, str(number)))

@@ -1,0 +1,112 @@
+"""One segment of a connection, built into the outgoing batch."""
+
+from typing import TYPE_CHECKING
+
+from stack._native import ffi, lib
+from stack.core.tcp import handshake, window
+from stack.core.tcp.states import State
+from stack.core.why import Why
+from stack.wire.sequence import MASK
+
+if TYPE_CHECKING:
+    from stack._native import Emit
+    from stack.core.tcp.connection import Connection
+    from stack.wire.batch import Outbound
+
+_TIMESTAMPS = lib.OPTION_TIMESTAMPS
+_SACK = lib.OPTION_SACK
+_RST = lib.FLAG_RST
+
+
+def emit(
+    connection: "Connection",
+    out: "Outbound",
+    now: int,
+    seq: int,
+    flags: int,
+    length: int,
+    why: Why,
+    detail: str = "",
+) -> None:
+    """Builds a segment with `length` bytes of the send ring and the current
+    acknowledgement, window and options.
+    """
+    tcb = connection.tcb
+    e = connection.host.emit
+    e.seq = seq
+    e.flags = flags
+    e.ack = tcb.rcv_nxt
+    e.urgent = 0
+    e.options = 0
+    e.sack_count = 0
+    if flags & _RST:
+        e.window = 0
+    else:
+        _announce(connection, e)
+        if tcb.sack_ok and connection.reassembly.has_blocks:
+            _sack(connection, e)
+    if tcb.ts_ok:
+        e.options |= _TIMESTAMPS
+        e.tsval = connection.timestamp(now)
+        e.tsecr = tcb.ts_recent
+    _build(connection, out, e, (seq - tcb.snd_una) & MASK, length)
+    out.push(why, detail)
+    tcb.last_ack_sent = tcb.rcv_nxt
+    connection.acks.on_sent(connection)
+    connection.last_sent_at = now
+
+
+def _announce(connection: "Connection", e: "Emit") -> None:
+    """The window field, and the right edge that it promises."""
+    tcb = connection.tcb
+    field = window.field(tcb, window.to_announce(tcb))
+    e.window = field
+    edge = (tcb.rcv_nxt + (field << tcb.rcv_wscale)) & MASK
+    if (edge - tcb.rcv_nxt) & MASK > window.announced(tcb):
+        tcb.rcv_adv = edge
+
+
+def _sack(connection: "Connection", e: "Emit") -> None:
+    """Three blocks beside a timestamp, four without (RFC 2018 §3)."""
+    blocks = connection.reassembly.blocks(3 if connection.tcb.ts_ok else 4)
+    e.options |= _SACK
+    e.sack_count = len(blocks)
+    for index, (left, right) in enumerate(blocks):
+        e.sack[2 * index] = left
+        e.sack[2 * index + 1] = right
+
+
+def _build(connection: "Connection", out: "Outbound", e: "Emit", offset: int, length: int) -> None:
+    tcb = connection.tcb
+    host = connection.host
+    e.ip_id = host.identify()
+    e.gso_size = tcb.snd_mss if length > tcb.snd_mss else 0
+    e.checksum_offload = host.offload
+    ring = connection.snd if length else ffi.NULL
+    lib.outgoing_tcp(out.next_slot(), connection.path, e, ring, offset, length)
+    tcb.segments_out += 1
+    tcb.bytes_sent += length
+    host.counters.count("TcpOutSegs")
+
+
+def emit_syn(connection: "Connection", out: "Outbound", now: int, why: Why, detail: str) -> None:
+    """Our SYN (SYN-SENT) or SYN-ACK (SYN-RECEIVED) with its options; the window in it is
+    never scaled (RFC 7323 §2.2).
+    """
+    tcb = connection.tcb
+    e = connection.host.emit
+    answering = tcb.state == State.SYN_RECEIVED
+    e.seq = tcb.iss
+    e.flags = lib.FLAG_SYN | (lib.FLAG_ACK if answering else 0)
+    e.ack = tcb.rcv_nxt if answering else 0
+    e.urgent = 0
+    e.sack_count = 0
+    e.window = min(tcb.rcv_wnd_max, window.LARGEST_UNSCALED)
+    handshake.offer(connection, e)
+    e.tsval = connection.timestamp(now)
+    e.tsecr = tcb.ts_recent if answering else 0
+    _build(connection, out, e, 0, 0)
+    out.push(why, detail)
+    tcb.rcv_adv = (tcb.rcv_nxt + e.window) & MASK
+    tcb.last_ack_sent = tcb.rcv_nxt
+    connection.last_sent_at = now

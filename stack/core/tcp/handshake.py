@@ -1,0 +1,130 @@
+"""What the two SYNs agree upon, and the step into ESTABLISHED (RFC 9293 §3.5, §3.7.1, RFC 7323)."""
+
+from typing import TYPE_CHECKING
+
+from stack._native import lib
+from stack.core.ready import Ready
+from stack.core.tcp import rtt, window
+from stack.core.tcp.rack import Rack
+from stack.core.tcp.states import Cause, State
+from stack.core.tcp.timers import Timer
+from stack.core.why import Why
+from stack.wire.sequence import MASK
+
+if TYPE_CHECKING:
+    from stack._native import Emit, Packet
+    from stack.core.tcp.connection import Connection
+
+DEFAULT_MSS = {4: 536, 6: 1220}  # RFC 9293 MUST-15
+HEADERS = {4: 40, 6: 60}  # IP and TCP headers without options
+TIMESTAMPS_LENGTH = 12
+_SMALLEST_MSS = 48  # below this a peer could make us send headers only
+_AFTER_LOST_SYN = 3_000_000  # µs, RFC 6298 §5.7
+
+
+def prepare(connection: "Connection", now: int) -> None:
+    """Draws the initial sequence number and what we shall offer."""
+    tcb = connection.tcb
+    host = connection.host
+    tcb.iss = host.secrets.initial_sequence(tcb.path, now)
+    tcb.snd_una = tcb.iss
+    tcb.snd_nxt = (tcb.iss + 1) & MASK
+    tcb.ts_offset = host.secrets.timestamp_offset(tcb.path)
+    tcb.rcv_mss = host.mtu - HEADERS[tcb.path.version]
+    tcb.peer_mss = DEFAULT_MSS[tcb.path.version]
+    config = connection.config
+    tcb.wscale_ok = config.window_scaling
+    tcb.rcv_wscale = window.wanted_scale(config.receive_buffer) if config.window_scaling else 0
+    tcb.ts_ok = config.timestamps
+    tcb.sack_ok = config.sack
+    connection.unacked_since = now
+    update_mss(connection)
+
+
+def take_options(connection: "Connection", seg: "Packet", now: int) -> None:
+    """Takes what the peer's SYN or SYN-ACK says; an option is on when both sent it."""
+    tcb = connection.tcb
+    seen = seg.options
+    tcb.irs = seg.seq
+    tcb.rcv_nxt = (seg.seq + 1) & MASK
+    tcb.rcv_adv = tcb.rcv_nxt
+    if seen & lib.OPTION_MSS:
+        tcb.peer_mss = max(seg.mss, _SMALLEST_MSS)
+    tcb.sack_ok = tcb.sack_ok and bool(seen & lib.OPTION_SACK_PERMITTED)
+    tcb.ts_ok = tcb.ts_ok and bool(seen & lib.OPTION_TIMESTAMPS)
+    if tcb.ts_ok:
+        tcb.ts_recent = seg.tsval
+        tcb.ts_recent_at = now
+    if tcb.wscale_ok and seen & lib.OPTION_WSCALE:
+        tcb.snd_wscale = min(seg.wscale, 14)  # RFC 7323 §2.3
+    else:
+        tcb.wscale_ok = 0
+        tcb.rcv_wscale = 0
+        tcb.rcv_wnd_max = min(tcb.rcv_wnd_max, window.LARGEST_UNSCALED)
+    tcb.snd_wnd = tcb.max_snd_wnd = seg.window  # never scaled in a SYN
+    tcb.snd_wl1 = seg.seq
+    if tcb.sack_ok:
+        connection.detector = Rack(tcb.iss)
+    update_mss(connection)
+
+
+def update_mss(connection: "Connection") -> None:
+    """Effective send MSS: what the peer takes and the path carries, less the options that
+    every segment has (MUST-16; RFC 6691 §2).
+    """
+    tcb = connection.tcb
+    path_mtu = connection.host.path_mtu.mtu_to(connection.remote_packed)
+    carried = path_mtu - HEADERS[tcb.path.version]
+    mss = min(tcb.peer_mss, carried)
+    tcb.snd_mss = mss - TIMESTAMPS_LENGTH if tcb.ts_ok else mss
+    if tcb.state in (State.SYN_SENT, State.SYN_RECEIVED):
+        connection.congestion.on_mss()
+
+
+def offer(connection: "Connection", emit: "Emit") -> None:
+    """Fills in the options of our SYN or SYN-ACK; a SYN-ACK only answers."""
+    tcb = connection.tcb
+    emit.options = lib.OPTION_MSS
+    emit.mss = tcb.rcv_mss
+    if tcb.wscale_ok:
+        emit.options |= lib.OPTION_WSCALE
+        emit.wscale = tcb.rcv_wscale
+    if tcb.sack_ok:
+        emit.options |= lib.OPTION_SACK_PERMITTED
+    if tcb.ts_ok:
+        emit.options |= lib.OPTION_TIMESTAMPS
+
+
+def establish(connection: "Connection", seg: "Packet", cause: Cause, now: int) -> None:
+    """Our SYN is acknowledged: measure, and tell the application."""
+    tcb = connection.tcb
+    connection.move(cause, now)
+    tcb.snd_una = seg.ack
+    connection.stop_timer(Timer.RETRANSMISSION)
+    connection.syn_why = None
+    _first_rtt(connection, seg, now)
+    connection.congestion.on_mss()
+    if tcb.backoff:
+        # The SYN was lost: one segment to begin with (RFC 5681 §3.1).
+        tcb.cwnd = tcb.snd_mss
+    tcb.backoff = 0
+    if tcb.fin_queued:
+        connection.move(Cause.CLOSE, now)
+    if connection.listener is None:
+        connection.tell(Ready.CONNECTED | Ready.WRITABLE)
+    else:
+        connection.listener.established(connection, now)
+    if connection.config.scaled_window_update and tcb.rcv_wscale:
+        connection.acks.now(connection, Why.SCALED_WINDOW)
+    connection.wants_output()
+
+
+def _first_rtt(connection: "Connection", seg: "Packet", now: int) -> None:
+    tcb = connection.tcb
+    if tcb.backoff == 0:
+        rtt.sample(tcb, now - connection.unacked_since, connection.config)
+    elif tcb.ts_ok and seg.options & lib.OPTION_TIMESTAMPS:
+        elapsed = (connection.timestamp(now) - seg.tsecr) & MASK
+        rtt.sample(tcb, elapsed * 1000, connection.config)
+    else:
+        tcb.rto = max(tcb.rto, _AFTER_LOST_SYN)

@@ -1,0 +1,303 @@
+"""Which segments a connection may send now (RFC 9293 §3.8.6, RFC 5681, RFC 896).
+
+In order of precedence: a reset, the handshake, retransmissions, probes, new data with
+the FIN behind it, and at last a bare ACK if nothing carried it.
+"""
+
+from typing import TYPE_CHECKING
+
+from stack._native import lib
+from stack.core.tcp import timeouts
+from stack.core.tcp.emit import emit, emit_syn
+from stack.core.tcp.recovery import Recovery
+from stack.core.tcp.states import State
+from stack.core.tcp.timers import Timer
+from stack.core.why import Why
+from stack.wire.sequence import MASK
+
+if TYPE_CHECKING:
+    from stack.core.tcp.connection import Connection
+    from stack.core.tcp.flight import Transmission
+    from stack.wire.batch import Outbound
+
+_ACK = lib.FLAG_ACK
+_PSH = lib.FLAG_PSH
+_FIN = lib.FLAG_FIN
+
+# A super-segment's text must leave room for its headers in 16 bits of length.
+_SUPER_TEXT = 65_535 - 60 - 60
+
+
+def transmit(connection: "Connection", out: "Outbound", now: int) -> bool:
+    """Builds what may leave into `out`; returns False when `out` became full first."""
+    tcb = connection.tcb
+    if connection.reset_why is not None:
+        return _reset(connection, out, now)
+    if connection.syn_why is not None:
+        return _syn(connection, out, now)
+    if tcb.state in (State.SYN_SENT, State.SYN_RECEIVED, State.CLOSED):
+        return True
+    while not out.full:
+        if not (
+            _retransmit(connection, out, now)
+            or _probe(connection, out, now)
+            or _new_data(connection, out, now)
+        ):
+            break
+    if out.full:
+        return False
+    if connection.acks.due is not None:
+        emit(connection, out, now, tcb.snd_nxt, _ACK, 0, connection.acks.due)
+    _watch_closed_window(connection, now)
+    return True
+
+
+def _reset(connection: "Connection", out: "Outbound", now: int) -> bool:
+    if out.full:
+        return False
+    why = connection.reset_why
+    connection.reset_why = None
+    assert why is not None
+    connection.host.counters.count("TcpOutRsts")
+    tcb = connection.tcb
+    emit(connection, out, now, tcb.snd_nxt, lib.FLAG_RST | _ACK, 0, why)
+    return True
+
+
+def _syn(connection: "Connection", out: "Outbound", now: int) -> bool:
+    """A SYN, or a SYN-ACK, with its options; the retransmission timer runs from here."""
+    if out.full:
+        return False
+    why = connection.syn_why
+    connection.syn_why = None
+    assert why is not None
+    detail = ""
+    if why is Why.SYN_ACCEPTED and connection.listener is not None:
+        detail = connection.listener.queue_detail()
+    emit_syn(connection, out, now, why, detail)
+    timeouts.arm_retransmission(connection, now)
+    return True
+
+
+def largest_text(connection: "Connection") -> int:
+    """Bytes of text that one packet handed to the link may carry."""
+    mss: int = connection.tcb.snd_mss
+    return _SUPER_TEXT // mss * mss if connection.host.offload else mss
+
+
+def _retransmit(connection: "Connection", out: "Outbound", now: int) -> bool:
+    """Sends the first segment that counts as lost, if cwnd has room for it."""
+    record = connection.flight.next_lost()
+    if record is None:
+        return False
+    tcb = connection.tcb
+    pipe = connection.flight.pipe
+    room = tcb.cwnd - pipe
+    if pipe > 0 and room < min(record.length, tcb.snd_mss):
+        return False
+    limit = min(largest_text(connection), max(room, tcb.snd_mss))
+    if record.length > limit:
+        connection.flight.cut(record, limit - limit % tcb.snd_mss)
+    why = connection.retransmit_why
+    _send_again(connection, record, out, now, why)
+    if why is Why.RTO:
+        # What follows the first retransmission is recovery from what was lost with it.
+        connection.retransmit_why = connection.detector.why
+    return True
+
+
+def _send_again(
+    connection: "Connection", record: "Transmission", out: "Outbound", now: int, why: Why
+) -> None:
+    tcb = connection.tcb
+    is_last = record.end == tcb.snd_nxt
+    has_fin = bool(tcb.fin_sent) and is_last
+    length = record.length - has_fin
+    flags = _ACK | (_FIN if has_fin else 0) | (_PSH if length and is_last else 0)
+    emit(connection, out, now, record.seq, flags, length, why)
+    connection.flight.resent(record, now)
+    tcb.retransmissions += 1
+    tcb.bytes_retransmitted += length
+    connection.host.counters.count("TcpRetransSegs")
+    if not connection.deadlines[Timer.RETRANSMISSION]:
+        timeouts.arm_retransmission(connection, now)
+
+
+def _probe(connection: "Connection", out: "Outbound", now: int) -> bool:
+    """A tail loss probe (RFC 8985 §7.3) or a zero-window probe (RFC 9293 §3.8.6.1)."""
+    if connection.probe_due:
+        connection.probe_due = False
+        if len(connection.flight):
+            _loss_probe(connection, out, now)
+            return True
+    if connection.window_probe_due:
+        connection.window_probe_due = False
+        if connection.tcb.snd_wnd == 0 or _stuck(connection):
+            _window_probe(connection, out, now)
+            return True
+    return False
+
+
+def _loss_probe(connection: "Connection", out: "Outbound", now: int) -> None:
+    tcb = connection.tcb
+    fresh = min(_unsent(connection), tcb.snd_mss, _window_left(connection))
+    if fresh > 0:
+        _send_new(connection, fresh, out, now, Why.LOSS_PROBE)
+        connection.detector.on_loss_probe_sent(connection, retransmission=False)
+    else:
+        last = connection.flight.last()
+        if last.length > tcb.snd_mss:
+            connection.flight.cut(last, (last.length - 1) // tcb.snd_mss * tcb.snd_mss)
+            last = connection.flight.last()
+        _send_again(connection, last, out, now, Why.LOSS_PROBE)
+        connection.detector.on_loss_probe_sent(connection, retransmission=True)
+    timeouts.arm_retransmission(connection, now)
+
+
+def _window_probe(connection: "Connection", out: "Outbound", now: int) -> None:
+    """One octet below the window, as hosts do today: the peer must answer with its window,
+    and nothing lies beyond the right edge. When some window is there but too small to be
+    worth a segment, the probe carries what fits (RFC 9293 §3.8.6.2.1, the override).
+    """
+    tcb = connection.tcb
+    fits = min(_window_left(connection), _unsent(connection), tcb.snd_mss)
+    if fits > 0:
+        _send_new(connection, fits, out, now, Why.ZERO_WINDOW_PROBE)
+    else:
+        seq = (tcb.snd_una - 1) & MASK
+        emit(connection, out, now, seq, _ACK, 0, Why.ZERO_WINDOW_PROBE)
+
+
+def _unsent(connection: "Connection") -> int:
+    """Bytes in the send ring that never left."""
+    tcb = connection.tcb
+    if tcb.fin_sent:
+        return 0
+    unsent: int = tcb.snd.length - ((tcb.snd_nxt - tcb.snd_una) & MASK)
+    return unsent
+
+
+def _window_left(connection: "Connection") -> int:
+    """Bytes that the peer's window still takes; negative when it shrank."""
+    tcb = connection.tcb
+    left: int = tcb.snd_wnd - ((tcb.snd_nxt - tcb.snd_una) & MASK)
+    return left
+
+
+def _new_data(connection: "Connection", out: "Outbound", now: int) -> bool:
+    """Sends the next new segment, if data, window, cwnd and Nagle say so."""
+    tcb = connection.tcb
+    unsent = _unsent(connection)
+    fin_due = bool(tcb.fin_queued) and not tcb.fin_sent
+    if unsent == 0 and not fin_due:
+        return False
+    if unsent and len(connection.flight) == 0:
+        _restart_after_idle(connection, now)
+    length = _may_send(connection, unsent)
+    if length == 0 and not (fin_due and unsent == 0 and _window_left(connection) > 0):
+        return False
+    _send_new(connection, length, out, now, _data_why(connection, length, unsent))
+    return True
+
+
+def _data_why(connection: "Connection", length: int, unsent: int) -> Why:
+    tcb = connection.tcb
+    if tcb.fin_queued and length == unsent and _window_left(connection) > length:
+        return Why.FIN
+    if tcb.dupacks and tcb.recovery == Recovery.OPEN:
+        return Why.LIMITED_TRANSMIT
+    return Why.DATA_PUSHED if length == unsent else Why.DATA
+
+
+def _restart_after_idle(connection: "Connection", now: int) -> None:
+    """RFC 5681 §4.1: cwnd no longer tells of the path after an RTO of silence."""
+    if connection.last_sent_at and now - connection.last_sent_at > connection.tcb.rto:
+        connection.congestion.on_idle()
+
+
+def _may_send(connection: "Connection", unsent: int) -> int:
+    """How many of `unsent` bytes the next segment may carry; 0: wait.
+
+    Window and cwnd first, then sender's SWS avoidance (RFC 9293 §3.8.6.2.1, MUST-38) and
+    Nagle, in the form that only an unacknowledged *small* segment holds another back.
+    """
+    tcb = connection.tcb
+    mss = tcb.snd_mss
+    window_left = _window_left(connection)
+    cwnd_left = _cwnd_left(connection)
+    length = min(unsent, window_left, cwnd_left, largest_text(connection))
+    connection.cwnd_limited = cwnd_left < min(unsent, window_left)
+    if length <= 0:
+        return 0
+    if length >= mss:
+        whole = length - length % mss
+        return length if length == unsent and _tail_may_go(connection) else whole
+    if length < unsent:
+        # Cut short by cwnd: wait for an ACK. By the window: only a good part of it.
+        return length if length == window_left and length * 2 >= tcb.max_snd_wnd else 0
+    return length if _tail_may_go(connection) else 0
+
+
+def _cwnd_left(connection: "Connection") -> int:
+    tcb = connection.tcb
+    left: int = tcb.cwnd - connection.flight.pipe
+    if tcb.dupacks and tcb.recovery == Recovery.OPEN and not tcb.sack_ok:
+        left += min(tcb.dupacks, 2) * tcb.snd_mss  # limited transmit, RFC 3042 §2
+    return left
+
+
+def _tail_may_go(connection: "Connection") -> bool:
+    """Whether a segment below full size may leave (MUST-17, SHLD-7)."""
+    if connection.nodelay or connection.tcb.fin_queued:
+        return True
+    end = connection.small_end
+    return (
+        end is None
+        or (end - connection.tcb.snd_una) & MASK == 0
+        or (
+            (connection.tcb.snd_nxt - end) & MASK
+            > (connection.tcb.snd_nxt - connection.tcb.snd_una) & MASK
+        )
+    )
+
+
+def _send_new(connection: "Connection", length: int, out: "Outbound", now: int, why: Why) -> None:
+    """Sends `length` bytes from snd_nxt on, with the FIN when they are the last."""
+    tcb = connection.tcb
+    seq = tcb.snd_nxt
+    unsent = _unsent(connection)
+    last = length == unsent
+    fin = last and bool(tcb.fin_queued) and not tcb.fin_sent and _window_left(connection) > length
+    flags = _ACK | (_PSH if last and length else 0) | (_FIN if fin else 0)
+    end = (seq + length + fin) & MASK
+    emit(connection, out, now, seq, flags, length, why)
+    tcb.snd_nxt = end
+    tcb.fin_sent = tcb.fin_sent or fin
+    if length % tcb.snd_mss:
+        connection.small_end = end
+    if len(connection.flight) == 0:
+        connection.unacked_since = now
+    connection.flight.sent(seq, end, now)
+    if not connection.deadlines[Timer.RETRANSMISSION]:
+        timeouts.arm_retransmission(connection, now)
+    timeouts.arm_loss_probe(connection, now)
+
+
+def _stuck(connection: "Connection") -> bool:
+    """Something waits, nothing is in flight, and the window is what holds it back."""
+    tcb = connection.tcb
+    if len(connection.flight):
+        return False
+    waiting = _unsent(connection) + (bool(tcb.fin_queued) and not tcb.fin_sent)
+    return waiting > 0 and _window_left(connection) < min(waiting, tcb.snd_mss)
+
+
+def _watch_closed_window(connection: "Connection", now: int) -> None:
+    """Runs the persist timer as long as only the window is in the way (MUST-36, SHLD-29,
+    SHLD-30).
+    """
+    if connection.deadlines[Timer.PERSIST]:
+        return
+    if _stuck(connection):
+        timeout = timeouts.persist_timeout(connection)
+        connection.start_timer(Timer.PERSIST, now + timeout)

@@ -1,0 +1,175 @@
+"""RACK-TLP: losses found by time (RFC 8985).
+
+A segment is lost when one that was sent sufficiently later has been delivered.
+"Sufficiently" is the reordering window, which grows when D-SACKs show that it was
+too small.
+"""
+
+from typing import TYPE_CHECKING
+
+from stack.core.tcp.recovery import Delivery, Recovery
+from stack.core.tcp.timers import Timer
+from stack.core.why import Why
+from stack.wire.sequence import geq, gt, sub
+
+if TYPE_CHECKING:
+    from stack.core.tcp.connection import Connection
+    from stack.core.tcp.flight import Transmission
+
+DUP_THRESH = 3
+_PERSIST = 16  # recoveries for which a widened reordering window is kept (§6.2 step 4)
+_LARGEST_MULTIPLIER = 20
+
+
+class Rack:
+    """State of RFC 8985 §5.2 for one connection; times in µs."""
+
+    __slots__ = (
+        "_dsack_round",
+        "_end",
+        "_fack",
+        "_multiplier",
+        "_persist",
+        "_probe_end",
+        "_probe_resent",
+        "_reordering_seen",
+        "_rtt",
+        "_sent_at",
+    )
+    why = Why.RACK_LOST
+
+    def __init__(self, iss: int) -> None:
+        self._sent_at = 0  # RACK.xmit_ts
+        self._end = iss  # RACK.end_seq
+        self._rtt = 0
+        self._fack = iss
+        self._reordering_seen = False
+        self._multiplier = 1  # RACK.reo_wnd_mult
+        self._persist = 0
+        self._dsack_round: int | None = None
+        self._probe_end: int | None = None  # TLP.end_seq
+        self._probe_resent = False  # TLP.is_retrans
+
+    def on_delivery(self, connection: "Connection", delivery: Delivery) -> None:
+        """RFC 8985 §6.2, the steps in its order, then §7.4."""
+        for record in delivery.acked + delivery.sacked:
+            self._update(connection, record, delivery)
+        for record in delivery.acked + delivery.sacked:
+            self._detect_reordering(record)
+        self._update_window(connection, delivery)
+        self._detect_losses(connection, delivery.now)
+        self._check_probe(connection, delivery)
+
+    def _update(self, connection: "Connection", record: "Transmission", delivery: Delivery) -> None:
+        """Steps 1 and 2: the most recently sent segment that was delivered."""
+        tcb = connection.tcb
+        rtt = delivery.now - record.sent_at
+        if record.retransmitted:
+            if delivery.tsecr is not None and (
+                sub(delivery.tsecr, connection.timestamp(record.sent_at)) < 0
+            ):
+                return  # the acknowledgement is for the original
+            if rtt < tcb.min_rtt:
+                return
+        self._rtt = rtt
+        if self._sent_after(record.sent_at, record.end, self._sent_at, self._end):
+            self._sent_at = record.sent_at
+            self._end = record.end
+
+    @staticmethod
+    def _sent_after(time_1: int, end_1: int, time_2: int, end_2: int) -> bool:
+        return time_1 > time_2 or (time_1 == time_2 and gt(end_1, end_2))
+
+    def _detect_reordering(self, record: "Transmission") -> None:
+        """Step 3: a segment delivered below the highest one, though sent only once."""
+        if gt(record.end, self._fack):
+            self._fack = record.end
+        elif sub(record.end, self._fack) < 0 and not record.retransmitted:
+            self._reordering_seen = True
+
+    def _update_window(self, connection: "Connection", delivery: Delivery) -> None:
+        """Step 4, the part that D-SACK drives: wider by a quarter RTT once a round."""
+        tcb = connection.tcb
+        if self._dsack_round is not None and geq(tcb.snd_una, self._dsack_round):
+            self._dsack_round = None
+        if delivery.dsack and self._dsack_round is None:
+            self._dsack_round = tcb.snd_nxt
+            self._multiplier = min(self._multiplier + 1, _LARGEST_MULTIPLIER)
+            self._persist = _PERSIST
+        elif tcb.recovery != Recovery.OPEN and delivery.advanced and geq(tcb.snd_una, tcb.recover):
+            self._persist -= 1
+            if self._persist <= 0:
+                self._multiplier = 1
+
+    def _window(self, connection: "Connection") -> int:
+        """The reordering window in µs (§6.2 step 4)."""
+        tcb = connection.tcb
+        if not self._reordering_seen and (
+            tcb.recovery != Recovery.OPEN or tcb.sacked >= DUP_THRESH * tcb.snd_mss
+        ):
+            return 0
+        window: int = min(self._multiplier * tcb.min_rtt // 4, tcb.srtt)
+        return window
+
+    def _detect_losses(self, connection: "Connection", now: int) -> None:
+        """Step 5; starts the reordering timer for what is not yet lost."""
+        tcb = connection.tcb
+        if tcb.sacked == 0 and tcb.recovery == Recovery.OPEN:
+            connection.stop_timer(Timer.REORDERING)
+            return
+        flight = connection.flight
+        window = self._window(connection)
+        wait = 0
+        for record in flight:
+            if record.sacked or record.lost:
+                continue
+            if not self._sent_after(self._sent_at, self._end, record.sent_at, record.end):
+                if record.retransmitted:
+                    continue
+                break  # originals behind this one left even later
+            remaining = record.sent_at + self._rtt + window - now
+            if remaining <= 0:
+                flight.mark_lost(record)
+            else:
+                wait = max(wait, remaining)
+        if wait:
+            connection.start_timer(Timer.REORDERING, now + wait)
+        else:
+            connection.stop_timer(Timer.REORDERING)
+
+    def on_reordering_timer(self, connection: "Connection", now: int) -> None:
+        """§6.2, RACK_detect_loss_and_arm_timer on expiry."""
+        self._detect_losses(connection, now)
+
+    def on_timeout(self, connection: "Connection", now: int) -> None:
+        """§6.3: the first segment, and all that had their time."""
+        self._probe_end = None
+        window = self._window(connection)
+        for index, record in enumerate(connection.flight):
+            if index == 0 or record.sent_at + self._rtt + window <= now:
+                connection.flight.mark_lost(record)
+
+    def on_loss_probe_sent(self, connection: "Connection", retransmission: bool) -> None:
+        """§7.3: remembers which acknowledgement answers the probe."""
+        self._probe_end = connection.tcb.snd_nxt
+        self._probe_resent = retransmission
+
+    @property
+    def probing(self) -> bool:
+        """Whether a tail loss probe is on its way; at most one may be (§7.3)."""
+        return self._probe_end is not None
+
+    def _check_probe(self, connection: "Connection", delivery: Delivery) -> None:
+        """§7.4: a probe that repaired a loss hid a sign of congestion."""
+        tcb = connection.tcb
+        if self._probe_end is None or not geq(delivery.ack, self._probe_end):
+            return
+        if not self._probe_resent or delivery.dsack:
+            self._probe_end = None
+        elif gt(delivery.ack, self._probe_end):
+            self._probe_end = None
+            if tcb.recovery == Recovery.OPEN:
+                connection.congestion.on_congestion(connection.flight.pipe, delivery.now)
+                connection.cwnd_changed("loss repaired by the probe", delivery.now)
+        elif delivery.duplicate:
+            self._probe_end = None  # original and probe both arrived

@@ -1,0 +1,110 @@
+"""Loss recovery: what to do when a loss was found (RFC 5681 §3.2, RFC 6675, RFC 6582).
+
+Finding losses is the matter of a detector: RACK where the peer sends SACK, counting
+duplicate ACKs where it does not. This file holds what both share: entering and
+leaving recovery, and the two timeouts.
+"""
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, Protocol
+
+from stack.core.why import Why
+from stack.wire.sequence import geq
+
+if TYPE_CHECKING:
+    from stack.core.tcp.connection import Connection
+    from stack.core.tcp.flight import Transmission
+
+
+class Recovery(IntEnum):
+    """Where a connection stands; kept in `tcb.recovery`."""
+
+    OPEN = 0
+    FAST = 1  # fast recovery after a detected loss
+    LOSS = 2  # after a retransmission timeout
+
+
+class Delivery:
+    """What one acknowledgement said: bytes by which snd_una moved, the records that it
+    covered or SACKed for the first time, and whether it is a duplicate (RFC 5681 §2).
+    """
+
+    __slots__ = ("ack", "acked", "advanced", "dsack", "duplicate", "now", "sacked", "tsecr")
+
+    def __init__(self, ack: int, now: int) -> None:
+        self.ack = ack
+        self.now = now
+        self.advanced = 0
+        self.acked: list[Transmission] = []
+        self.sacked: list[Transmission] = []
+        self.duplicate = False
+        self.dsack = False
+        self.tsecr: int | None = None
+
+
+class LossDetector(Protocol):
+    """Finds losses and marks them in the flight."""
+
+    why: Why
+
+    def on_delivery(self, connection: "Connection", delivery: Delivery) -> None:
+        """An acknowledgement came."""
+
+    def on_reordering_timer(self, connection: "Connection", now: int) -> None:
+        """The time that reordering was given is over."""
+
+    def on_timeout(self, connection: "Connection", now: int) -> None:
+        """The retransmission timer ran out: marks what counts as lost."""
+
+    def on_loss_probe_sent(self, connection: "Connection", retransmission: bool) -> None:
+        """A tail loss probe left."""
+
+
+def on_delivery(connection: "Connection", delivery: Delivery) -> None:
+    """Lets the detector judge, then enters or leaves recovery."""
+    tcb = connection.tcb
+    connection.detector.on_delivery(connection, delivery)
+    if tcb.recovery != Recovery.OPEN and delivery.advanced and geq(tcb.snd_una, tcb.recover):
+        _leave(connection, delivery.now)
+    if tcb.lost:
+        enter(connection, delivery.now)
+
+
+def enter(connection: "Connection", now: int) -> None:
+    """A loss was found: cut the window once for this flight."""
+    tcb = connection.tcb
+    connection.wants_output()
+    if tcb.recovery != Recovery.OPEN:
+        return
+    tcb.recovery = Recovery.FAST
+    tcb.recover = tcb.snd_nxt
+    connection.retransmit_why = connection.detector.why
+    connection.congestion.on_congestion(connection.flight.pipe + tcb.lost, now)
+    connection.cwnd_changed("loss detected", now)
+
+
+def _leave(connection: "Connection", now: int) -> None:
+    tcb = connection.tcb
+    if tcb.recovery == Recovery.FAST:
+        connection.congestion.on_recovered(now)
+        connection.cwnd_changed("recovery complete", now)
+    tcb.recovery = Recovery.OPEN
+    tcb.dupacks = 0
+
+
+def on_timeout(connection: "Connection", now: int) -> None:
+    """The retransmission timer ran out (RFC 6298 §5.4 to §5.6, RFC 5681 §3.1)."""
+    tcb = connection.tcb
+    flight = connection.flight
+    if flight.first().sacked:
+        # The peer SACKed the first segment but did not acknowledge it: it reneged.
+        flight.forget_sacks()
+    if tcb.backoff == 0:
+        connection.congestion.on_timeout(flight.pipe + tcb.lost, now)
+        connection.cwnd_changed("retransmission timeout", now)
+    tcb.recovery = Recovery.LOSS
+    tcb.recover = tcb.snd_nxt
+    tcb.dupacks = 0
+    connection.detector.on_timeout(connection, now)
+    connection.retransmit_why = Why.RTO
+    connection.wants_output()

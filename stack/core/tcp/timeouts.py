@@ -1,0 +1,122 @@
+"""What happens when a timer of a connection runs out."""
+
+import errno
+from typing import TYPE_CHECKING
+
+from stack.core.events import TimerExpired
+from stack.core.tcp import recovery, rtt
+from stack.core.tcp.rack import Rack
+from stack.core.tcp.recovery import Recovery
+from stack.core.tcp.states import Cause, State
+from stack.core.tcp.timers import Timer
+from stack.core.why import Why
+
+if TYPE_CHECKING:
+    from stack.core.tcp.connection import Connection
+
+
+def expired(connection: "Connection", timer: Timer, now: int) -> None:
+    """Does what `timer` was for."""
+    if connection.host.observed:
+        connection.host.publish(TimerExpired(now, connection.number, timer.name))
+    _ACTIONS[timer](connection, now)
+
+
+def _retransmission(connection: "Connection", now: int) -> None:
+    """RFC 6298 §5.4 to §5.7."""
+    tcb = connection.tcb
+    if tcb.state in (State.SYN_SENT, State.SYN_RECEIVED):
+        _syn_unanswered(connection, now)
+        return
+    if len(connection.flight) == 0:
+        return
+    if now - connection.unacked_since >= connection.config.r2:
+        connection.finish(Cause.TIMEOUT, errno.ETIMEDOUT, now)
+        return
+    recovery.on_timeout(connection, now)
+    tcb.backoff += 1
+    arm_retransmission(connection, now)
+
+
+def _syn_unanswered(connection: "Connection", now: int) -> None:
+    tcb = connection.tcb
+    if now - connection.unacked_since >= connection.config.syn_r2:
+        connection.host.counters.count("TcpAttemptFails")
+        connection.finish(Cause.TIMEOUT, errno.ETIMEDOUT, now)
+        return
+    tcb.backoff += 1
+    # RFC 6298 §5.7: three seconds once the handshake is over, if its SYN was lost.
+    connection.syn_why = Why.SYN_RETRANSMITTED
+    tcb.cwnd = tcb.snd_mss
+    connection.wants_output()
+
+
+def arm_retransmission(connection: "Connection", now: int) -> None:
+    """(Re)starts the retransmission timer with its back-off."""
+    timeout = rtt.backed_off(connection.tcb, connection.config)
+    connection.start_timer(Timer.RETRANSMISSION, now + timeout)
+
+
+def arm_loss_probe(connection: "Connection", now: int) -> None:
+    """Starts the probe timer where a probe may come before the timeout (RFC 8985 §7.2):
+    with SACK, outside of recovery, and only one at a time.
+    """
+    tcb = connection.tcb
+    detector = connection.detector
+    if not isinstance(detector, Rack) or detector.probing or tcb.srtt == 0:
+        return
+    if tcb.recovery != Recovery.OPEN or tcb.sacked or len(connection.flight) == 0:
+        return
+    timeout = max(2 * tcb.srtt, connection.config.minimum_probe_timeout)
+    if connection.flight.pipe <= tcb.snd_mss:
+        timeout += connection.config.probe_delayed_ack
+    due = now + timeout
+    if due < connection.deadlines[Timer.RETRANSMISSION]:
+        connection.start_timer(Timer.LOSS_PROBE, due)
+
+
+def _loss_probe(connection: "Connection", now: int) -> None:
+    """RFC 8985 §7.3: new data if there is some, else the last segment again."""
+    if len(connection.flight) == 0:
+        return
+    connection.probe_due = True
+    connection.wants_output()
+
+
+def _reordering(connection: "Connection", now: int) -> None:
+    connection.detector.on_reordering_timer(connection, now)
+    if connection.tcb.lost:
+        recovery.enter(connection, now)
+
+
+def persist_timeout(connection: "Connection") -> int:
+    """µs until the closed window is probed (again), with back-off (SHLD-29, SHLD-30)."""
+    return rtt.backed_off(connection.tcb, connection.config)
+
+
+def _persist(connection: "Connection", now: int) -> None:
+    """RFC 9293 §3.8.6.1: asks again whether the window is open, ever less often."""
+    connection.window_probe_due = True
+    connection.tcb.backoff += 1
+    connection.wants_output()
+
+
+def _delayed_ack(connection: "Connection", now: int) -> None:
+    connection.acks.now(connection, Why.DELAYED_ACK)
+
+
+def _time_wait(connection: "Connection", now: int) -> None:
+    if connection.tcb.state == State.TIME_WAIT:
+        connection.finish(Cause.TIMEOUT, 0, now)
+    elif connection.tcb.state == State.FIN_WAIT_2:
+        connection.finish(Cause.TIMEOUT, errno.ETIMEDOUT, now)
+
+
+_ACTIONS = {
+    Timer.RETRANSMISSION: _retransmission,
+    Timer.LOSS_PROBE: _loss_probe,
+    Timer.REORDERING: _reordering,
+    Timer.PERSIST: _persist,
+    Timer.DELAYED_ACK: _delayed_ack,
+    Timer.TIME_WAIT: _time_wait,
+}

@@ -1,0 +1,51 @@
+"""The window that we announce (RFC 9293 §3.8.6, RFC 7323 §2)."""
+
+from typing import TYPE_CHECKING
+
+from stack.wire.sequence import MASK
+
+if TYPE_CHECKING:
+    from stack._native import Tcb
+
+LARGEST_UNSCALED = 65_535
+
+
+def announced(tcb: "Tcb") -> int:
+    """Bytes that the peer may still send by what we announced before."""
+    return (tcb.rcv_adv - tcb.rcv_nxt) & MASK
+
+
+def to_announce(tcb: "Tcb") -> int:
+    """Bytes to announce now: never a smaller right edge (SHLD-14), and a larger one only
+    in steps worth a segment (MUST-39, RFC 9293 §3.8.6.2.2).
+    """
+    free: int = tcb.rcv_wnd_max - tcb.rcv.length
+    current = announced(tcb)
+    if free >= current + min(tcb.rcv_wnd_max // 2, tcb.rcv_mss):
+        return free
+    return current
+
+
+def field(tcb: "Tcb", window: int) -> int:
+    """The 16-bit field for `window` bytes; rounded up, since rounding down would move
+    the right edge to the left.
+    """
+    scale = tcb.rcv_wscale
+    return min((window + (1 << scale) - 1) >> scale, LARGEST_UNSCALED)
+
+
+def update_is_worth_a_segment(tcb: "Tcb") -> bool:
+    """Whether reading made so much room that the peer should hear of it at once: the
+    window at least doubles and was below half of the buffer.
+    """
+    current = announced(tcb)
+    new = to_announce(tcb)
+    return new >= 2 * current and new > current and current <= tcb.rcv_wnd_max // 2
+
+
+def wanted_scale(receive_buffer: int) -> int:
+    """The shift that lets 16 bits express the whole buffer (RFC 7323 §2.2), at most 14."""
+    scale = 0
+    while scale < 14 and LARGEST_UNSCALED << scale < receive_buffer:
+        scale += 1
+    return scale

@@ -1,0 +1,77 @@
+"""One queue for all timers of a host, in virtual or real time.
+
+A TCP restarts its retransmission timer with nearly every acknowledgement. So the
+queue is lazy: a timer that moves later keeps its old place in the heap and is put
+back when that place comes up; a stopped timer's place is thrown away then.
+"""
+
+from heapq import heappop, heappush
+from typing import Protocol
+
+
+class TimerOwner(Protocol):
+    """What has timers: `deadlines[k]` is the time in µs of timer k, 0 when it is off;
+    `places[k]` is where timer k stands in the heap, 0 when it does not.
+    """
+
+    deadlines: list[int]
+    places: list[int]
+
+    def on_timer(self, timer: int, now: int) -> None:
+        """Timer `timer` ran out."""
+
+
+class TimerQueue:
+    """All running timers, the earliest first."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, TimerOwner, int]] = []
+        self._order = 0
+
+    def start(self, owner: TimerOwner, timer: int, deadline: int) -> None:
+        """(Re)starts a timer of `owner` to run out at `deadline` (µs, above 0)."""
+        owner.deadlines[timer] = deadline
+        place = owner.places[timer]
+        if place == 0 or place > deadline:
+            self._push(owner, timer, deadline)
+
+    def _push(self, owner: TimerOwner, timer: int, deadline: int) -> None:
+        owner.places[timer] = deadline
+        self._order += 1
+        heappush(self._heap, (deadline, self._order, owner, timer))
+
+    def forget(self, owner: TimerOwner) -> None:
+        """Stops all timers of `owner`; its places in the heap go as they come up."""
+        for timer in range(len(owner.deadlines)):
+            owner.deadlines[timer] = 0
+
+    def next_deadline(self) -> int | None:
+        """When the earliest timer runs out (µs), or None."""
+        self._settle()
+        return self._heap[0][0] if self._heap else None
+
+    def _settle(self) -> None:
+        """Brings the top of the heap up to date with what its owner says."""
+        heap = self._heap
+        while heap:
+            when, _, owner, timer = heap[0]
+            deadline = owner.deadlines[timer]
+            if owner.places[timer] == when and deadline == when:
+                return
+            heappop(heap)
+            if owner.places[timer] != when:
+                continue
+            owner.places[timer] = 0
+            if deadline:
+                self._push(owner, timer, deadline)
+
+    def expire(self, now: int) -> None:
+        """Calls `on_timer` for each timer that is due at `now`."""
+        while True:
+            self._settle()
+            if not self._heap or self._heap[0][0] > now:
+                return
+            _, _, owner, timer = heappop(self._heap)
+            owner.places[timer] = 0
+            owner.deadlines[timer] = 0
+            owner.on_timer(timer, now)
