@@ -76,6 +76,8 @@ def _release(connection: "Connection", ack: int) -> None:
     tcb.snd_una = ack
     tcb.bytes_acked += dropped
     tcb.backoff = 0
+    if connection.small_end is not None and geq(ack, connection.small_end):
+        connection.small_end = None
     if connection.send_blocked and tcb.snd.length <= tcb.snd.limit // 2:
         connection.send_blocked = False
         connection.tell(Ready.WRITABLE)

@@ -16,12 +16,13 @@ class AckPolicy:
     bytes that arrived since the last one left.
     """
 
-    __slots__ = ("_quick", "due", "waiting")
+    __slots__ = ("_full_size", "_quick", "due", "waiting")
 
     def __init__(self, quick_acks: int) -> None:
         self.due: Why | None = None
         self.waiting = 0
         self._quick = quick_acks
+        self._full_size = 1  # the longest text seen: options and path MTU shorten segments
 
     def now(self, connection: "Connection", why: Why) -> None:
         """An ACK must leave with the next transmission; the first reason stays."""
@@ -34,7 +35,8 @@ class AckPolicy:
         (SHLD-19) and while the peer is probably in slow start, else delayed.
         """
         self.waiting += length
-        if self.waiting >= 2 * connection.tcb.rcv_mss:
+        self._full_size = max(self._full_size, min(length, connection.tcb.rcv_mss))
+        if self.waiting >= 2 * self._full_size:
             self.now(connection, Why.SECOND_SEGMENT)
         elif self._quick > 0:
             self._quick -= 1

@@ -94,6 +94,9 @@ def _unacceptable(connection: "Connection", seg: "Packet", now: int) -> Verdict:
         connection.acks.now(connection, Why.DUPLICATE)
         _take_late_ack(connection, seg, now)
         return Verdict.DUPLICATE
+    if seg.flags & lib.FLAG_FIN:
+        connection.acks.now(connection, Why.DUPLICATE)
+        return Verdict.DUPLICATE
     if seg.seq == (tcb.rcv_nxt - 1) & MASK and seg.text_length == 0:
         connection.acks.now(connection, Why.WINDOW_PROBED)
         return Verdict.KEEPALIVE

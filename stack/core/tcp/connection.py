@@ -110,7 +110,7 @@ class Connection:
         self.syn_why: Why | None = None  # a SYN or SYN-ACK must leave
         self.reset_why: Why | None = None  # a RST must leave
         self.retransmit_why = Why.FAST_RETRANSMIT
-        self.small_end: int | None = None  # end of the last segment below full size
+        self.small_end: int | None = None  # end of the small segment in flight
         self.last_sent_at = 0
         self.unacked_since = 0  # µs, since when nothing that was sent got acknowledged
         self.in_output = False

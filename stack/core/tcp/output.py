@@ -248,17 +248,7 @@ def _cwnd_left(connection: "Connection") -> int:
 
 def _tail_may_go(connection: "Connection") -> bool:
     """Whether a segment below full size may leave (MUST-17, SHLD-7)."""
-    if connection.nodelay or connection.tcb.fin_queued:
-        return True
-    end = connection.small_end
-    return (
-        end is None
-        or (end - connection.tcb.snd_una) & MASK == 0
-        or (
-            (connection.tcb.snd_nxt - end) & MASK
-            > (connection.tcb.snd_nxt - connection.tcb.snd_una) & MASK
-        )
-    )
+    return connection.nodelay or bool(connection.tcb.fin_queued) or connection.small_end is None
 
 
 def _send_new(connection: "Connection", length: int, out: "Outbound", now: int, why: Why) -> None:
