@@ -71,6 +71,8 @@ static inline struct path take_path(struct input *in)
         path.flow_label = 0;
     } else {
         path.dont_fragment = 0;
+        path.src[0] |= 0x20; /* never a mapped address, which an IPv6 packet may not carry */
+        path.dst[0] |= 0x20;
     }
     return path;
 }

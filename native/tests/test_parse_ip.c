@@ -132,6 +132,19 @@ static void ipv6_lengths_are_checked(void)
     CHECK(parse_exact(data, 60, 0).length == 45);
 }
 
+static void mapped_addresses_are_not_for_the_wire(void)
+{
+    struct path near = sample_path(6), far = sample_path(6), v4 = sample_path(4);
+    uint8_t data[64];
+
+    memcpy(near.src, v4.src, 16);
+    packet_build(data, sizeof data, &near, 253, 0, NULL, 0, -1);
+    CHECK(parse_exact(data, 40, 0).fault == FAULT_VERSION);
+    memcpy(far.dst, v4.dst, 16);
+    packet_build(data, sizeof data, &far, 253, 0, NULL, 0, -1);
+    CHECK(parse_exact(data, 40, 0).fault == FAULT_VERSION);
+}
+
 static void extension_headers_are_walked(void)
 {
     static const uint8_t chain[] = {
@@ -254,6 +267,7 @@ int main(void)
     RUN(ipv4_fragments_are_told_apart);
     RUN(ipv6_fields_are_read);
     RUN(ipv6_lengths_are_checked);
+    RUN(mapped_addresses_are_not_for_the_wire);
     RUN(extension_headers_are_walked);
     RUN(hop_by_hop_comes_first_or_not_at_all);
     RUN(unknown_options_act_by_their_two_highest_bits);

@@ -51,6 +51,12 @@ _TRANSPORT_ERRORS = {
     int(Protocol.IPV6_ICMP): ("IcmpInErrors", "IcmpInCsumErrors"),
 }
 
+_ERROR_COUNTERS = {
+    Why.UNREACHABLE: "IcmpOutDestUnreachs",
+    Why.PARAMETER_PROBLEM: "IcmpOutParmProbs",
+    Why.REASSEMBLY_TIMEOUT: "IcmpOutTimeExcds",
+}
+
 Result = tuple[Verdict, str]
 
 
@@ -121,7 +127,8 @@ def _dispatch(host: "Host", packet: "Packet", now: int, *, ours: bool) -> Result
     if protocol == Protocol.UDP:
         return _udp(host, packet, now)
     host.counters.count("IpInUnknownProtos")
-    _reply_error(host, icmp.unknown_protocol(packet, addresses=host.local), Why.UNREACHABLE, now)
+    why = Why.UNREACHABLE if packet.version == 4 else Why.PARAMETER_PROBLEM
+    _reply_error(host, icmp.unknown_protocol(packet, addresses=host.local), why, now)
     return Verdict.NO_PROTOCOL, ""
 
 
@@ -159,7 +166,7 @@ def _icmp(host: "Host", packet: "Packet", now: int, *, ours: bool) -> Result:
     host.counters.count("IcmpInMsgs")
     message = icmp.interpret(packet)
     if isinstance(message, EchoRequest):
-        return _echo(host, packet, now, ours=ours)
+        return _echo(host, packet, ours=ours)
     if isinstance(message, EchoReply):
         host.counters.count("IcmpInEchoReps")
         return Verdict.ECHO_REPLY, ""
@@ -170,15 +177,12 @@ def _icmp(host: "Host", packet: "Packet", now: int, *, ours: bool) -> Result:
     return Verdict.ICMP_IGNORED, ""
 
 
-def _echo(host: "Host", packet: "Packet", now: int, *, ours: bool) -> Result:
+def _echo(host: "Host", packet: "Packet", *, ours: bool) -> Result:
     """RFC 1122 §3.2.2.6, RFC 4443 §4.2; to an IPv4 group it may stay unanswered."""
     host.counters.count("IcmpInEchos")
     if not ours and packet.version == 4:
         return Verdict.ICMP_IGNORED, ""
     source = None if ours else host.local.source_for(raw(packet.src))
-    if not host.icmp_limiter.allow(now):
-        host.counters.count("IcmpOutRateLimited")
-        return Verdict.ECHO_REQUEST, ""
     host.counters.count("IcmpOutMsgs")
     host.counters.count("IcmpOutEchoReps")
     src = raw(packet.dst) if source is None else source
@@ -196,8 +200,7 @@ def _reply_error(host: "Host", error: bytes | None, why: Why, now: int) -> None:
         host.counters.count("IcmpOutRateLimited")
     else:
         host.counters.count("IcmpOutMsgs")
-        if why is Why.UNREACHABLE:
-            host.counters.count("IcmpOutDestUnreachs")
+        host.counters.count(_ERROR_COUNTERS[why])
         host.reply(error, why)
 
 

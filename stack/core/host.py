@@ -269,6 +269,10 @@ class Host:
             for listener in list(listeners):
                 listener.close(now)
         for connection in list(self.connections.values()):
+            if connection.owner is not None:
+                # Its application did not ask for this, so it is told.
+                connection.error = connection.error or errno.ECONNABORTED
+                self.tell(connection, Ready.ERROR | Ready.CLOSED)
             connection.abort(now)
 
     # What the protocols ask for.

@@ -1,7 +1,5 @@
 """What is built is parsed back as it was meant."""
 
-from ipaddress import IPv4Address, IPv6Address
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,12 +31,18 @@ emits = st.fixed_dictionaries(
 )
 
 
+# An IPv6 packet may not carry a mapped address, which stands for IPv4 in here.
+addresses = {
+    4: st.ip_addresses(v=4),
+    6: st.ip_addresses(v=6).filter(lambda address: address.ipv4_mapped is None),
+}
+
+
 @st.composite
 def paths(draw):
     path = ffi.new("struct path *")
-    kind = draw(st.sampled_from([IPv4Address, IPv6Address]))
-    src, dst = (pack(draw(st.ip_addresses(v=kind(1 << 30).version))) for _ in range(2))
-    version = kind(1 << 30).version
+    version = draw(st.sampled_from([4, 6]))
+    src, dst = pack(draw(addresses[version])), pack(draw(addresses[version]))
     fill_path(path, version, src, dst, draw(u16), draw(u16), draw(u8), draw(u8))
     return path
 
