@@ -36,7 +36,7 @@
 enum fault {
     FAULT_NONE = 0,
     FAULT_SHORT,              /* fewer bytes than an IP header */
-    FAULT_VERSION,            /* neither IPv4 nor IPv6 */
+    FAULT_VERSION,            /* neither IPv4 nor IPv6, or IPv4 addresses in IPv6 */
     FAULT_IP_HEADER_LENGTH,   /* IHL under 5 or beyond the packet */
     FAULT_IP_LENGTH,          /* total/payload length beyond the bytes given */
     FAULT_IP_CHECKSUM,        /* RFC 791 header checksum */

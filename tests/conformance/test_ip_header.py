@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from stack._native import ffi, lib
 from stack.wire import segment
-from stack.wire.batch import Inbound
 from stack.wire.craft import build_tcp
 from tests.support.packets import (
     checksum,
@@ -16,20 +15,15 @@ from tests.support.packets import (
     ipv4,
     ipv6,
     packed,
+    parsed,
     udp,
 )
 
 PAD = bytes((1, 4, 0, 0, 0, 0))
 
 
-def parsed(data):
-    inbound = Inbound.of([data])
-    return inbound, inbound.packets[0]
-
-
 def fault_of(data):
-    _, packet = parsed(data)
-    return packet.fault
+    return parsed(data).fault
 
 
 def tcp(version, options=b"", text=b"data", flags=0x18):
@@ -76,7 +70,7 @@ def test_every_single_bit_error_in_an_ipv4_header_is_found(bit):
 @pytest.mark.parametrize("version", [4, 6])
 def test_bytes_behind_the_packet_are_cut_off(version):
     packet = echo(version, b"data")
-    _, found = parsed(packet + bytes(18))
+    found = parsed(packet + bytes(18))
     assert (found.fault, found.length) == (0, len(packet))
 
 
@@ -101,8 +95,8 @@ def test_ipv4_options_must_lie_within_the_header(options, fault):
 @pytest.mark.rfc("2474", "3")
 @pytest.mark.parametrize("value", [0, 1, 0xB8, 0xFF])
 def test_traffic_class_and_flow_label_are_read(value):
-    _, four = parsed(echo(4, b"", tos=value))
-    six = Inbound.of([echo(6, b"", tclass=value, flow=0xABCDE)]).packets[0]
+    four = parsed(echo(4, b"", tos=value))
+    six = parsed(echo(6, b"", tclass=value, flow=0xABCDE))
     assert four.traffic_class == six.traffic_class == value
     assert six.flow_label == 0xABCDE
 
@@ -147,7 +141,7 @@ def test_extension_headers_are_walked_in_any_order_that_is_allowed(chain):
         payload = body + payload
         following = kind
     packet = ipv6(payload + echo(6, b"data")[40:], next_header=following)
-    _, found = parsed(packet)
+    found = parsed(packet)
     assert (found.fault, found.protocol, found.icmp_type) == (0, 58, 128)
     assert found.ip_header_length == 40 + len(payload)
 
@@ -164,7 +158,7 @@ def test_an_option_that_runs_past_its_header_is_refused(size):
 def test_fragment_fields_are_read(version):
     packet = udp(version, 1, 2, bytes(100))
     for number, data in enumerate(fragments(packet, [48, 96], identification=0xBEEF)):
-        _, found = parsed(data)
+        found = parsed(data)
         assert found.fault == 0
         assert found.is_fragment
         assert found.fragment_offset == 48 * number
@@ -190,7 +184,7 @@ def test_udp_without_checksum_is_good_in_ipv4_only():
 def test_icmp_over_the_wrong_ip_version_is_an_unknown_protocol():
     message = echo(4, b"")[20:]
     for packet in (ipv6(message, next_header=1), ipv4(message, protocol=58)):
-        _, found = parsed(packet)
+        found = parsed(packet)
         assert found.fault == 0
         assert (found.icmp_type, found.icmp_code, found.icmp_rest) == (0, 0, 0)
 

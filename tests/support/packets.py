@@ -4,10 +4,13 @@ Independent of the code under test: its own checksum, its own header layouts. Ad
 text. Fields take wrong values, too.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from ipaddress import ip_address
 from itertools import pairwise
 from struct import pack
+
+from stack.wire.batch import Inbound
 
 OURS = {4: "192.0.2.2", 6: "2001:db8::2"}
 PEER = {4: "192.0.2.1", 6: "2001:db8::1"}
@@ -15,6 +18,15 @@ ICMP = {4: 1, 6: 58}
 ECHO = {4: 8, 6: 128}
 ECHO_REPLY = {4: 0, 6: 129}
 HEADER = {4: 20, 6: 40}
+
+
+_parsed: deque[Inbound] = deque(maxlen=64)
+
+
+def parsed(data: bytes) -> object:
+    """One packet as a host sees it. What it points into is kept for the next 64 calls."""
+    _parsed.append(Inbound.of([data]))
+    return _parsed[-1].packets[0]
 
 
 def checksum(data: bytes) -> int:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stack.core.ip.fragment import fragment
 from stack.core.ip.reassembly import Reassembly
 from stack.wire.batch import Inbound
-from tests.support.packets import echo, ipv4, ipv4_header_ok, ipv6, udp
+from tests.support.packets import echo, ipv4, ipv4_header_ok, ipv6, parsed, udp
 
 
 def body(length):
@@ -49,7 +49,7 @@ def test_fragments_fit_the_mtu_and_give_the_packet_back(version, length, mtu, id
     else:
         assert whole[20:] == packet[20:]
         assert all(ipv4_header_ok(data) for data in pieces)
-    ids = {Inbound.of([data]).packets[0].fragment_id for data in pieces}
+    ids = {parsed(data).fragment_id for data in pieces}
     assert ids == {identification & (0xFFFF if version == 4 else 0xFFFFFFFF)}
 
 

@@ -17,6 +17,7 @@ from tests.support.packets import (
     ipv4,
     ipv4_header_ok,
     ipv6,
+    parsed,
     piece,
     udp,
 )
@@ -94,7 +95,7 @@ def test_any_fragmentation_in_any_order_with_copies_rebuilds_the_packet(version,
     whole = bench.add(order[-1])
     assert whole is not None
     assert plain(whole) == plain(packet)
-    assert Inbound.of([whole]).packets[0].fault == 0
+    assert parsed(whole).fault == 0
     assert len(bench.reassembly) == 0
     assert bench.reassembly.held_bytes == 0
 
@@ -215,7 +216,7 @@ def test_per_fragment_headers_of_the_first_fragment_are_kept_and_name_the_next_h
     assert bench.add(ipv6(options + routing + first, next_header=0)) is None
     whole = bench.add(ipv6(options + routing + second, next_header=0))
     assert whole == ipv6(options + b"\xfd" + routing[1:] + text, next_header=0)
-    packet = Inbound.of([whole]).packets[0]
+    packet = parsed(whole)
     assert (packet.fault, packet.protocol, packet.ip_header_length) == (0, 253, 56)
 
 
@@ -235,7 +236,7 @@ def test_an_atomic_fragment_is_not_mixed_with_others_of_its_identification():
     packet = echo(6, body(40))
     bench.add(fragments(packet, [16])[0])
     atomic = piece(packet, packet[40:], 0, more=False)
-    arrived = Inbound.of([atomic]).packets[0]
+    arrived = parsed(atomic)
     if arrived.is_fragment:
         assert bench.reassembly.add(arrived, NOW) == packet
     else:
@@ -379,7 +380,7 @@ def test_congestion_marks_survive_and_contradictions_do_not(version, codepoints,
         assert whole is None
         assert bench.counters["IpReasmEcnErrors"] == 1
     else:
-        assert Inbound.of([whole]).packets[0].traffic_class == 0x20 | expected
+        assert parsed(whole).traffic_class == 0x20 | expected
 
 
 @given(st.lists(st.binary(min_size=1, max_size=120), max_size=20))
@@ -405,6 +406,6 @@ def test_a_rebuilt_udp_datagram_passes_the_checksum(version):
     bench = Bench()
     packet = udp(version, 5000, 9, body(4000))
     (whole,) = bench.add_all(fragments(packet, [1480, 2960]))
-    arrived = Inbound.of([whole]).packets[0]
+    arrived = parsed(whole)
     assert (arrived.fault, arrived.sport, arrived.dport) == (0, 5000, 9)
     assert arrived.text_length == 4000
