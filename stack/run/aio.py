@@ -1,0 +1,131 @@
+"""Drives a host from an asyncio event loop, without a thread or a queue between."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from stack.core.host import Host
+from stack.link.base import Link
+from stack.run.pump import Pump
+from stack.wire.batch import CAPACITY
+
+# Full batches taken in before other callbacks of the loop get their turn.
+BATCHES = 4
+
+
+class AsyncioDriver:
+    """Serves `host` on `link` from `loop`; everything happens in the loop's own thread.
+
+    The loop's clock is the host's clock, so it works on a loop in virtual time, too.
+    """
+
+    def __init__(
+        self, host: Host, link: Link, loop: asyncio.AbstractEventLoop | None = None
+    ) -> None:
+        self.host = host
+        self.link = link
+        self.loop = loop or asyncio.get_running_loop()
+        self._pump = Pump(host, link, self._failed)
+        self._inside = False  # in a callback of ours: it ends with a flush anyway
+        self._woken = False
+        self._closed = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0
+        self._fd = link.fileno()
+        if self._fd >= 0:
+            self.loop.add_reader(self._fd, self._on_readable)
+        link.on_change(self._rearm)
+        self.wake()
+
+    def now(self) -> int:
+        """The loop's time in µs; rounded, so that a time in µs survives the way through float."""
+        return round(self.loop.time() * 1e6)
+
+    def wake(self) -> None:
+        """Schedules one flush, for any number of calls before it."""
+        if not (self._inside or self._woken or self._closed):
+            self._woken = True
+            self.loop.call_soon(self._on_woken)
+
+    def close(self) -> None:
+        """Sends what is due and stops; the link stays open. May be called more than once."""
+        if not self._closed:
+            self._call(self._nothing)
+            self._stop()
+
+    def _on_readable(self) -> None:
+        self._call(self._take_in)
+
+    def _on_woken(self) -> None:
+        self._woken = False
+        self._call(self._nothing)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._call(self._expire)
+
+    def _call(self, work: Callable[[int], None]) -> None:
+        """Does `work`, and then everything that it made due in one go."""
+        if self._closed:
+            return
+        now = self.now()
+        again = False
+        self._inside = True
+        try:
+            work(now)
+            again = self._pump.flush(self.now())
+        except OSError as error:
+            self._link_failed(error, now)
+        finally:
+            self._inside = False
+        if again:
+            self.wake()
+        self._rearm()
+
+    def _take_in(self, now: int) -> None:
+        # A batch that is not full says that the device was read empty.
+        for _ in range(BATCHES):
+            if self._pump.receive(now) < CAPACITY:
+                break
+
+    def _expire(self, now: int) -> None:
+        deadline = self._pump.next_deadline()
+        if deadline is not None and deadline <= now:
+            self._pump.expire(now)
+
+    def _nothing(self, now: int) -> None:
+        """An application called the host already: all that is left is to send."""
+
+    def _rearm(self) -> None:
+        """Sees to it that the timer fires in time. One that fires too early looks again,
+        which is cheaper than a new timer for every acknowledgement.
+        """
+        deadline = self._pump.next_deadline()
+        if deadline is None or self._closed:
+            return
+        if self._timer is not None:
+            if self._timer_at <= deadline:
+                return
+            self._timer.cancel()
+        self._timer_at = deadline
+        self._timer = self.loop.call_at(deadline / 1e6, self._on_timer)
+
+    def _stop(self) -> None:
+        self._closed = True
+        if self._fd >= 0:
+            self.loop.remove_reader(self._fd)
+        if self._timer:
+            self._timer.cancel()
+
+    def _failed(self, source: Any, error: Exception) -> None:
+        self.loop.call_exception_handler(
+            {"message": f"error while telling the owner of {source!r}", "exception": error}
+        )
+
+    def _link_failed(self, error: OSError, now: int) -> None:
+        """Nothing can come from this link any more: no connection shall wait for it."""
+        self._stop()
+        self.loop.call_exception_handler(
+            {"message": "the link of a tunstack host failed", "exception": error}
+        )
+        self._pump.abandon(now)
