@@ -1,0 +1,1 @@
+"""How applications use a host: asyncio transports, and sockets that block."""

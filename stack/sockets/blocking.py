@@ -1,0 +1,66 @@
+"""Sockets that block, on a host of ours that a thread of its own drives."""
+
+import errno
+import ipaddress
+import socket
+from typing import Self
+
+from stack.core.host import Host
+from stack.link.base import Link
+from stack.run.thread import ThreadDriver
+from stack.sockets.names import error_of
+from stack.sockets.ports import WILDCARDS, Ports
+from stack.sockets.tcp_socket import Socket
+from stack.wire.address import pack
+
+
+class BlockingHost:
+    """A host for applications that block: takes over `host` and `link` and drives them.
+
+    A context manager that ends with `close`.
+    """
+
+    def __init__(self, host: Host, link: Link) -> None:
+        self.host = host
+        self.link = link
+        self.driver = ThreadDriver(host, link)
+        tcp = host.config.tcp
+        self.ports = Ports(tcp.first_ephemeral_port, tcp.last_ephemeral_port)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def socket(
+        self,
+        family: int = socket.AF_INET,
+        type: int = socket.SOCK_STREAM,  # noqa: A002 - the standard library's name
+        proto: int = 0,
+    ) -> Socket:
+        """A TCP socket. Raises OSError EAFNOSUPPORT, ESOCKTNOSUPPORT, EPROTONOSUPPORT."""
+        if family not in (socket.AF_INET, socket.AF_INET6):
+            raise error_of(errno.EAFNOSUPPORT)
+        if type & ~socket.SOCK_NONBLOCK & ~socket.SOCK_CLOEXEC != socket.SOCK_STREAM:
+            raise error_of(errno.ESOCKTNOSUPPORT)
+        if proto not in (0, socket.IPPROTO_TCP):
+            raise error_of(errno.EPROTONOSUPPORT)
+        made = Socket(self, socket.AddressFamily(family))
+        if type & socket.SOCK_NONBLOCK:
+            made.setblocking(False)
+        return made
+
+    def close(self) -> None:
+        """Resets what is still open, ends the thread and gives the link back."""
+        with self.driver.calling() as now:
+            self.host.close(now)
+        self.driver.close()
+        self.link.close()
+
+    def check_local(self, address: str) -> None:
+        """Raises OSError EADDRNOTAVAIL unless `address` is one of the host, or stands for all."""
+        if address not in WILDCARDS and not self.host.local.owns(
+            pack(ipaddress.ip_address(address))
+        ):
+            raise error_of(errno.EADDRNOTAVAIL)

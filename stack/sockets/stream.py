@@ -1,0 +1,135 @@
+"""Sending and receiving on a connection, for callers that wait."""
+
+import errno
+import socket
+
+from stack.core.ready import Ready
+from stack.core.tcp.connection import Connection
+from stack.core.tcp.states import State
+from stack.run.thread import ThreadDriver
+from stack.sockets.names import error_of
+from stack.sockets.waiting import Patience, Waiting
+
+# For Linux a socket in TIME-WAIT is closed already.
+_OVER = frozenset({State.CLOSED, State.TIME_WAIT})
+
+
+class Stream:
+    """The bytes of one connection. All methods are called with the driver's lock held.
+
+    What ended the connection is told once, by whichever call comes first, as Linux does;
+    after that nothing can be sent and nothing is left to read.
+    """
+
+    def __init__(self, driver: ThreadDriver, waiting: Waiting, connection: Connection) -> None:
+        self.connection = connection
+        self._driver = driver
+        self._waiting = waiting
+        self._error_told = False
+        self._reading_ended = False
+        connection.owner = waiting
+
+    @property
+    def over(self) -> bool:
+        """Whether both directions have ended."""
+        return self.connection.state in _OVER
+
+    def take_error(self) -> int:
+        """The errno of what ended the connection, once; then 0."""
+        if self._error_told:
+            return 0
+        self._error_told = self.connection.error != 0
+        return self.connection.error
+
+    def send(self, data: memoryview, patience: Patience) -> int:
+        """Waits until some of `data` is taken, for ever until all of it is."""
+        sent = 0
+        while True:
+            sent += self._offer(data[sent:])
+            if sent == len(data) or (sent and patience.timeout is not None):
+                return sent
+            self._waiting.until(self._can_send, patience)
+
+    def receive(self, size: int, patience: Patience) -> bytes:
+        """Waits for bytes and returns up to `size`; none at the end of the stream."""
+        self._waiting.until(self._can_receive, patience)
+        if not self.connection.available:
+            return self._end()
+        return self.connection.receive(size, self._driver.now())
+
+    def receive_all(self, size: int, patience: Patience) -> bytes:
+        """Waits for `size` bytes; fewer when the stream or the patience ends before."""
+        data = bytearray(self.receive(size, patience))
+        while 0 < len(data) < size:
+            try:
+                self._waiting.until(self._can_receive, patience)
+            except (BlockingIOError, TimeoutError):
+                break
+            if not self.connection.available:
+                break
+            data += self.connection.receive(size - len(data), self._driver.now())
+        return bytes(data)
+
+    def peek(self, size: int, patience: Patience) -> bytes:
+        """Like `receive`, and leaves the bytes where they are."""
+        self._waiting.until(self._can_receive, patience)
+        return self.connection.peek(size) or self._end()
+
+    def receive_into(self, buffer: memoryview, patience: Patience) -> int:
+        """Waits for bytes and puts them where they shall be; 0 at the end of the stream."""
+        self._waiting.until(self._can_receive, patience)
+        if self.connection.available:
+            return self.connection.receive_into(buffer, self._driver.now())
+        self._end()
+        return 0
+
+    def shut_down(self, how: int) -> None:
+        """Ends one direction or both. Raises OSError ENOTCONN when both have ended."""
+        if self.over:
+            raise error_of(errno.ENOTCONN)
+        if how in (socket.SHUT_RD, socket.SHUT_RDWR):
+            self._reading_ended = True
+        if how in (socket.SHUT_WR, socket.SHUT_RDWR):
+            self.connection.shutdown(self._driver.now())
+        self._waiting.on_ready(Ready(0))
+
+    def close(self, linger: int | None) -> None:
+        """Lets go of the connection; with `linger` waits so many seconds until the peer has
+        everything, with 0 resets at once (RFC 9293 §3.10.5).
+        """
+        connection = self.connection
+        if linger == 0:
+            connection.abort(self._driver.now())
+        elif linger and not connection.available:
+            connection.shutdown(self._driver.now())
+            self._waiting.poll(self._is_delivered, Patience(linger))
+        connection.owner = None
+        connection.close(self._driver.now())
+
+    def _offer(self, data: memoryview) -> int:
+        if self.connection.error or self.over:
+            raise error_of(self.take_error() or errno.EPIPE)
+        return self.connection.send(data, self._driver.now()) if data else 0
+
+    def _can_send(self) -> bool:
+        return self.connection.send_space > 0 or self.over or self.connection.error != 0
+
+    def _can_receive(self) -> bool:
+        connection = self.connection
+        return bool(
+            connection.available
+            or connection.tcb.fin_received
+            or self._reading_ended
+            or connection.error
+            or self.over
+        )
+
+    def _end(self) -> bytes:
+        """Nothing is left to read: an error that nobody was told, or the end of the stream."""
+        number = 0 if self.connection.tcb.fin_received else self.take_error()
+        if number:
+            raise error_of(number)
+        return b""
+
+    def _is_delivered(self) -> bool:
+        return self.over or self.connection.state == State.FIN_WAIT_2

@@ -1,0 +1,436 @@
+"""A socket with the methods, the options, the exceptions and the errno of socket.socket."""
+
+import errno
+import socket
+from dataclasses import replace
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any, Self
+
+from stack.core.ready import Ready
+from stack.core.tcp.connection import Connection
+from stack.core.tcp.listener import Listener
+from stack.core.tcp.states import State
+from stack.sockets.file import FileObject, SocketFile
+from stack.sockets.names import SocketName, error_of, parse_name, socket_name
+from stack.sockets.options import Settings
+from stack.sockets.ports import Binding
+from stack.sockets.stream import Stream
+from stack.sockets.waiting import Patience, Waiting
+
+if TYPE_CHECKING:
+    from stack.sockets.blocking import BlockingHost
+
+Buffer = bytes | bytearray | memoryview
+
+_SEND_FLAGS = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+_RECEIVE_FLAGS = socket.MSG_DONTWAIT | socket.MSG_PEEK | socket.MSG_WAITALL
+
+
+class Phase(Enum):
+    """What has been done with a socket."""
+
+    IDLE = auto()
+    CONNECTING = auto()
+    CONNECTED = auto()
+    LISTENING = auto()
+    CLOSED = auto()
+
+
+class Socket:
+    """A TCP socket on a host of ours, as Linux has them; safe to use from many threads.
+
+    Made by `BlockingHost.socket`. There is no descriptor, so `fileno`, `detach` and the
+    calls that need one do not exist.
+    """
+
+    type = socket.SOCK_STREAM
+    proto = socket.IPPROTO_TCP
+
+    def __init__(
+        self,
+        host: "BlockingHost",
+        family: socket.AddressFamily,
+        settings: Settings | None = None,
+    ) -> None:
+        self.family = family
+        self._host = host
+        self._driver = host.driver
+        self._timeout = socket.getdefaulttimeout()
+        self._phase = Phase.IDLE
+        self._waiting = Waiting(self._driver)
+        self._settings = settings or Settings(version=self._version)
+        self._settings.take_error = self._take_error
+        self._binding: Binding | None = None
+        self._stream: Stream | None = None
+        self._listener: Listener | None = None
+        self._files = 0  # objects of makefile that are still open
+        self._close_wanted = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Socket {self.family.name} {self._phase.name.lower()}>"
+
+    # Names, options, timeouts.
+
+    @property
+    def _version(self) -> int:
+        return 4 if self.family == socket.AF_INET else 6
+
+    def getsockname(self) -> SocketName:
+        """Our address and port; zeros before there are any."""
+        with self._driver.lock:
+            self._check_open()
+            return socket_name(self._local(), self._version)
+
+    def getpeername(self) -> SocketName:
+        """The peer's address and port. Raises OSError ENOTCONN."""
+        with self._driver.lock:
+            stream = self._connected_stream()
+            if stream.over:
+                raise error_of(errno.ENOTCONN)
+            return socket_name(stream.connection.remote, self._version)
+
+    def getsockopt(self, level: int, optname: int, buflen: int = 0) -> int | bytes:
+        """As socket.getsockopt. Raises OSError ENOPROTOOPT for what does nothing here."""
+        with self._driver.lock:
+            self._check_open()
+            return self._settings.get(level, optname, buflen)
+
+    def setsockopt(self, level: int, optname: int, value: int | bytes) -> None:
+        """As socket.setsockopt. Raises OSError ENOPROTOOPT for what does nothing here."""
+        with self._driver.calling():
+            self._check_open()
+            self._settings.set(level, optname, value)
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that a call may wait; None is for ever, 0 not at all."""
+        return self._timeout
+
+    def gettimeout(self) -> float | None:
+        """Seconds that a call may wait; None is for ever, 0 not at all."""
+        return self._timeout
+
+    def settimeout(self, value: float | None) -> None:
+        """Sets it. Raises ValueError below 0."""
+        if value is not None and value < 0:
+            raise ValueError("Timeout value out of range")
+        self._timeout = None if value is None else float(value)
+
+    def getblocking(self) -> bool:
+        """Whether calls wait at all."""
+        return self._timeout != 0
+
+    def setblocking(self, flag: bool) -> None:
+        """Waits for ever, or not at all."""
+        self._timeout = None if flag else 0.0
+
+    # Listening.
+
+    def bind(self, address: Any, /) -> None:
+        """Takes an address and port of the host. Raises OSError EINVAL, EADDRINUSE,
+        EADDRNOTAVAIL.
+        """
+        local, port = parse_name(address, self.family, "bind")
+        with self._driver.lock:
+            self._check_open()
+            if self._binding or self._phase is not Phase.IDLE:
+                raise error_of(errno.EINVAL)
+            self._bind(local, port)
+
+    def listen(self, backlog: int = 128, /) -> None:
+        """Takes connections; `backlog` of them may wait for accept. Raises OSError."""
+        with self._driver.calling():
+            self._check_open()
+            if self._phase not in (Phase.IDLE, Phase.LISTENING):
+                raise error_of(errno.EINVAL)
+            places = max(backlog, 0) + 1  # as Linux counts them
+            if self._listener is None:
+                self._start_listening(places)
+            else:
+                self._listener.backlog = places
+
+    def accept(self) -> tuple["Socket", SocketName]:
+        """The next connection and its peer's name. Raises OSError EINVAL, EAGAIN."""
+        patience = Patience(self._timeout)
+        with self._driver.calling():
+            self._check_open()
+            connection = self._wait_for_connection(patience)
+            # What was set on the listener holds for what it accepts.
+            settings = replace(self._settings, listening=False)
+            accepted = Socket(self._host, self.family, settings)
+            accepted.adopt(connection, Phase.CONNECTED)
+            return accepted, socket_name(connection.remote, self._version)
+
+    def _wait_for_connection(self, patience: Patience) -> Connection:
+        listener = self._listener
+        found: list[Connection] = []
+
+        def ready() -> bool:
+            connection = listener.accept() if listener is self._listener and listener else None
+            found.extend([connection] if connection else [])
+            return bool(found) or listener is not self._listener
+
+        if listener is not None:
+            self._waiting.until(ready, patience)
+        if not found:
+            raise error_of(errno.EINVAL)
+        return found[0]
+
+    def _bind(self, address: str, port: int) -> None:
+        self._host.check_local(address)
+        shared = self._settings.reuse_address
+        self._binding = self._host.ports.bind(address, port, shared=shared)
+
+    def _start_listening(self, places: int) -> None:
+        if self._binding is None:
+            self._bind("0.0.0.0" if self._version == 4 else "::", 0)
+        assert self._binding
+        dual = self._binding.address == "::" and not self._settings.only_ipv6
+        address = None if dual else self._binding.address
+        self._listener = self._host.host.listen(address, self._binding.port, backlog=places)
+        self._listener.owner = self._waiting
+        self._settings.listening = True
+        self._phase = Phase.LISTENING
+
+    # Connecting.
+
+    def connect(self, address: Any, /) -> None:
+        """Connects and waits until it is done, as long as the timeout allows. Raises OSError:
+        ECONNREFUSED, ETIMEDOUT, EINPROGRESS, EALREADY, EISCONN and others.
+        """
+        remote = parse_name(address, self.family, "connect")
+        with self._driver.calling():
+            number = self._connect(remote)
+            if number:
+                raise error_of(number)
+
+    def connect_ex(self, address: Any, /) -> int:
+        """Like connect, and returns the errno of what went wrong, 0 for nothing."""
+        remote = parse_name(address, self.family, "connect")
+        with self._driver.calling():
+            try:
+                return self._connect(remote)
+            except TimeoutError:
+                return errno.EAGAIN
+
+    def _connect(self, remote: tuple[str, int]) -> int:
+        """Returns an errno. Raises TimeoutError when the timeout was over first."""
+        if self._phase is Phase.CLOSED:
+            return errno.EBADF
+        if self._phase in (Phase.CONNECTED, Phase.LISTENING):
+            return errno.EISCONN
+        begun_before = self._phase is Phase.CONNECTING
+        if not begun_before:
+            try:
+                self._start_connecting(remote)
+            except OSError as error:
+                return error.errno or errno.EINVAL
+        if self._timeout == 0 and self._is_connecting():
+            return errno.EALREADY if begun_before else errno.EINPROGRESS
+        self._waiting.until(lambda: not self._is_connecting(), Patience(self._timeout))
+        return self._finish_connecting()
+
+    def _start_connecting(self, remote: tuple[str, int]) -> None:
+        binding = self._binding
+        wildcard = binding is None or binding.address in ("0.0.0.0", "::")
+        connection = self._host.host.connect(
+            *remote,
+            self._driver.now(),
+            local_address=None if wildcard or binding is None else binding.address,
+            local_port=binding.port if binding else 0,
+        )
+        self.adopt(connection, Phase.CONNECTING)
+
+    def _finish_connecting(self) -> int:
+        """The handshake is over; tells its result once."""
+        assert self._stream
+        if not self._stream.over:
+            self._phase = Phase.CONNECTED
+            return 0
+        number = self._stream.take_error() or errno.ECONNABORTED
+        self._phase = Phase.IDLE
+        self._stream = None
+        self._settings.connection = None
+        return number
+
+    def _is_connecting(self) -> bool:
+        stream = self._stream
+        return stream is not None and stream.connection.state in (
+            State.SYN_SENT,
+            State.SYN_RECEIVED,
+        )
+
+    # Sending and receiving.
+
+    def send(self, data: Buffer, flags: int = 0, /) -> int:
+        """Sends and returns the number of bytes taken: all of them unless there is a timeout."""
+        view = memoryview(data).cast("B")
+        patience = self._patience(flags, _SEND_FLAGS)
+        with self._driver.calling():
+            return self._stream_to_send(patience).send(view, patience)
+
+    def sendall(self, data: Buffer, flags: int = 0, /) -> None:
+        """Sends everything, as long as the timeout allows for the whole."""
+        view = memoryview(data).cast("B")
+        patience = self._patience(flags, _SEND_FLAGS)
+        with self._driver.calling():
+            stream = self._stream_to_send(patience)
+            sent = stream.send(view, patience)
+            while sent < len(view):
+                sent += stream.send(view[sent:], patience)
+
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        """Up to `bufsize` bytes; none at the end of the stream."""
+        if bufsize < 0:
+            raise ValueError("negative buffersize in recv")
+        patience = self._patience(flags, _RECEIVE_FLAGS)
+        with self._driver.calling():
+            stream = self._stream_to_receive(patience)
+            if not bufsize:
+                return b""
+            if flags & socket.MSG_PEEK:
+                return stream.peek(bufsize, patience)
+            if flags & socket.MSG_WAITALL:
+                return stream.receive_all(bufsize, patience)
+            return stream.receive(bufsize, patience)
+
+    def recv_into(self, buffer: bytearray | memoryview, nbytes: int = 0, flags: int = 0) -> int:
+        """Puts up to `nbytes` bytes (0: as many as fit) into `buffer`; returns how many."""
+        view = memoryview(buffer).cast("B")
+        if nbytes < 0:
+            raise ValueError("negative buffersize in recv_into")
+        if nbytes > len(view):
+            raise ValueError("buffer too small for requested bytes")
+        size = nbytes or len(view)
+        if flags & (socket.MSG_PEEK | socket.MSG_WAITALL):
+            data = self.recv(size, flags)
+            view[: len(data)] = data
+            return len(data)
+        patience = self._patience(flags, _RECEIVE_FLAGS)
+        with self._driver.calling():
+            stream = self._stream_to_receive(patience)
+            return stream.receive_into(view[:size], patience) if size else 0
+
+    def makefile(
+        self,
+        mode: str = "r",
+        buffering: int | None = None,
+        *,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> FileObject:
+        """A file object on the socket, which stays open until both are closed."""
+        if not set(mode) <= {"r", "w", "b"}:
+            raise ValueError(f"invalid mode {mode!r} (only r, w, b allowed)")
+        with self._driver.lock:
+            self._check_open()
+            raw = SocketFile(self, mode.replace("b", ""))
+            self._files += 1
+        return raw.wrapped(mode, buffering, encoding, errors, newline)
+
+    def file_closed(self) -> None:
+        """An object of makefile was closed."""
+        with self._driver.calling():
+            self._files -= 1
+            if self._close_wanted:
+                self._close_now()
+
+    def _patience(self, flags: int, allowed: int) -> Patience:
+        if flags & ~allowed:
+            raise error_of(errno.EINVAL if flags & socket.MSG_OOB else errno.EOPNOTSUPP)
+        return Patience(0.0 if flags & socket.MSG_DONTWAIT else self._timeout)
+
+    def _stream_to_send(self, patience: Patience) -> Stream:
+        self._wait_until_connected(patience)
+        if self._stream is None:
+            raise error_of(errno.EPIPE)
+        return self._stream
+
+    def _stream_to_receive(self, patience: Patience) -> Stream:
+        self._wait_until_connected(patience)
+        return self._connected_stream()
+
+    def _wait_until_connected(self, patience: Patience) -> None:
+        self._check_open()
+        self._waiting.until(lambda: not self._is_connecting(), patience)
+
+    def _connected_stream(self) -> Stream:
+        self._check_open()
+        if self._stream is None or self._is_connecting():
+            raise error_of(errno.ENOTCONN)
+        return self._stream
+
+    # The end.
+
+    def shutdown(self, how: int, /) -> None:
+        """Ends one direction or both. Raises OSError EINVAL, ENOTCONN."""
+        with self._driver.calling():
+            self._check_open()
+            if how not in (socket.SHUT_RD, socket.SHUT_WR, socket.SHUT_RDWR):
+                raise error_of(errno.EINVAL)
+            if self._phase is Phase.LISTENING:
+                if how != socket.SHUT_WR:
+                    self._stop_listening()
+                return
+            self._connected_stream().shut_down(how)
+
+    def close(self) -> None:
+        """Closes, once the objects of makefile are closed, too. Calls that wait get EBADF."""
+        with self._driver.calling():
+            self._close_wanted = True
+            self._close_now()
+
+    def _close_now(self) -> None:
+        if self._files or self._phase is Phase.CLOSED:
+            return
+        self._phase = Phase.CLOSED
+        self._waiting.close()
+        if self._listener is not None:
+            self._listener.close(self._driver.now())
+        if self._stream is not None:
+            self._stream.close(self._settings.linger)
+        self._release()
+
+    def _stop_listening(self) -> None:
+        """The port stays bound, and whoever waits in accept gets EINVAL."""
+        assert self._listener
+        self._listener.close(self._driver.now())
+        self._listener = None
+        self._settings.listening = False
+        self._phase = Phase.IDLE
+        self._waiting.on_ready(Ready(0))
+
+    # Odds and ends.
+
+    def _check_open(self) -> None:
+        if self._phase is Phase.CLOSED:
+            raise error_of(errno.EBADF)
+
+    def _local(self) -> tuple[str, int]:
+        if self._stream is not None:
+            return self._stream.connection.local
+        if self._binding is not None:
+            return self._binding.address, self._binding.port
+        return ("0.0.0.0" if self._version == 4 else "::"), 0
+
+    def adopt(self, connection: Connection, phase: Phase) -> None:
+        """Makes `connection` the one of this socket."""
+        self._stream = Stream(self._driver, self._waiting, connection)
+        self._settings.attach(connection)
+        self._phase = phase
+
+    def _take_error(self) -> int:
+        """SO_ERROR: what ended the connection, if nobody was told yet."""
+        return self._stream.take_error() if self._stream is not None else 0
+
+    def _release(self) -> None:
+        if self._binding is not None:
+            self._host.ports.release(self._binding)
+            self._binding = None
