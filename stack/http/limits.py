@@ -1,0 +1,48 @@
+"""What a peer may take of the server, and how long it may take."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Times in seconds, sizes in bytes; the defaults suit a server on a fast network."""
+
+    header_timeout: float = 20.0
+    """From a request's first byte (or the connection's begin) to the end of its header section."""
+    idle_timeout: float = 75.0
+    """How long a connection may stay open between requests."""
+    half_close_timeout: float = 5.0
+    """How long a response may stand still whose peer has closed its side of the connection."""
+    linger_timeout: float = 2.0
+    """How long we read on after our last byte, so that no reset destroys it (RFC 9112 §9.6)."""
+    disconnect_grace: float = 1.0
+    """What an application gets after `http.disconnect` before its task is cancelled."""
+
+    header_bytes: int = 65_536
+    """A request's header section: target, names and values."""
+    body_buffer: int = 262_144
+    """HTTP/1.1: body bytes waiting for the application before we stop reading."""
+    pipeline_bytes: int = 65_536
+    """HTTP/1.1: bytes of requests that wait for an earlier response before we stop reading."""
+    discard_bytes: int = 262_144
+    """HTTP/1.1: bytes of a body nobody read that we drop to keep the connection."""
+    upgrade_body: int = 262_144
+    """A request with `Upgrade: h2c` and a longer body is answered in HTTP/1.1."""
+
+    streams: int = 128
+    """HTTP/2: requests that one connection may have open at a time."""
+    stream_window: int = 1 << 20
+    """HTTP/2: receive window of a stream; what waits for the application is never more."""
+    connection_window: int = 16 << 20
+    """HTTP/2: receive window of the connection: sixteen stuck streams before the others stall."""
+    frame_size: int = 65_536
+    """HTTP/2: the longest frame that we accept, and the longest DATA frame that we send."""
+    stream_buffer: int = 262_144
+    """HTTP/2: response bytes queued on a stream before the application has to wait."""
+    control_bytes: int = 262_144
+    """HTTP/2: unread answers to control frames before we stop reading more of them."""
+    refusals: int = 500
+    """HTTP/2: requests reset or refused, above those answered, before we end the connection."""
+
+    write_buffer: int = 524_288
+    """Bytes in the transport before the applications have to wait."""

@@ -1,0 +1,113 @@
+"""TLS contexts for server and client, and the key log that lets a capture be read.
+
+Everything here is Python's `ssl`; what HTTP/2 asks of it is in RFC 9113 §9.2.
+"""
+
+import os
+import ssl
+import weakref
+from collections.abc import Callable, Sequence
+
+from stack.http.certificate import Certificate
+
+ALPN = ("h2", "http/1.1")
+
+# TLS 1.2 only with ephemeral keys and authenticated encryption: whatever else there is
+# stands on the list of RFC 9113 Appendix A. TLS 1.3 has nothing that needs to be refused.
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+
+KeyLogCallback = Callable[[str], None]
+
+
+def server_context(
+    certificate: Certificate,
+    *,
+    alpn: Sequence[str] = ALPN,
+    keylog: KeyLogCallback | None = None,
+) -> ssl.SSLContext:
+    """A context for TLS 1.2 and 1.3; `keylog` gets each line of secrets as it arises."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _harden(context, alpn)
+    _load(context, certificate)
+    if keylog is not None:
+        log_keys(context, keylog)
+    return context
+
+
+def client_context(
+    *,
+    verify: bool = True,
+    authorities: bytes | None = None,
+    alpn: Sequence[str] = ALPN,
+    keylog: KeyLogCallback | None = None,
+) -> ssl.SSLContext:
+    """A context that verifies against the system's authorities, or those given as PEM."""
+    context = ssl.create_default_context(cadata=authorities.decode() if authorities else None)
+    _harden(context, alpn)
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if keylog is not None:
+        log_keys(context, keylog)
+    return context
+
+
+def _harden(context: ssl.SSLContext, alpn: Sequence[str]) -> None:
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(CIPHERS)
+    # RFC 9113 §9.2.1: neither compression nor renegotiation.
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.set_alpn_protocols(list(alpn))
+
+
+def _load(context: ssl.SSLContext, certificate: Certificate) -> None:
+    """`load_cert_chain` wants a file: one in memory, so that the key never touches a disk."""
+    descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(certificate.key + certificate.chain)
+        context.load_cert_chain(_path(descriptor))
+    finally:
+        os.close(descriptor)
+
+
+def log_keys(context: ssl.SSLContext, keylog: KeyLogCallback) -> None:
+    """Delivers the secrets of every handshake under `context` to `keylog`, a line a call.
+
+    Python's `ssl` can only append secrets to a file, so the file is one in memory. It is read
+    at the one place where the time is right: OpenSSL writes the lines during a step of the
+    handshake, and only when that step has returned does asyncio fetch the records that the
+    secrets protect. Reading behind each `do_handshake` thus hands the secrets over before
+    the first packet that needs them can leave. `SSLContext.sslobject_class` exists for such
+    a wrapper.
+    """
+    descriptor = os.memfd_create("keylog", os.MFD_CLOEXEC)
+    try:
+        context.keylog_filename = _path(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    weakref.finalize(context, os.close, descriptor)
+
+    def publish() -> None:
+        text = os.pread(descriptor, 65_536, 0).decode("ascii", "replace")
+        if not text:
+            return
+        # OpenSSL's side appends, so after this it goes on at the beginning.
+        os.ftruncate(descriptor, 0)
+        for line in text.splitlines():
+            if line and not line.startswith("#"):
+                keylog(line)
+
+    class LoggingSSLObject(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            try:
+                super().do_handshake()
+            finally:
+                publish()
+
+    context.sslobject_class = LoggingSSLObject
+
+
+def _path(descriptor: int) -> str:
+    return f"/proc/self/fd/{descriptor}"
