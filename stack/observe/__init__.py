@@ -1,0 +1,1 @@
+"""What makes a host's packets and decisions visible: text trace, capture, dissection."""

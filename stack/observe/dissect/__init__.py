@@ -1,0 +1,1 @@
+"""What applications say over TCP connections, by name: TLS, HTTP/1.1, HTTP/2."""
