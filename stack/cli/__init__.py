@@ -1,0 +1,1 @@
+"""The command `tunstack`: one module for each of its subcommands."""

@@ -1,0 +1,176 @@
+"""The options that `run`, `serve` and `fetch` share, read into values."""
+
+import argparse
+import importlib
+import random
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from os import urandom
+from pathlib import Path
+from typing import Any, NoReturn
+
+from stack.errors import UsageError
+from stack.link.impair import ImpairmentSpec, parse_impairments
+from stack.link.prefix import Interface, stack_address
+
+DEFAULT_ADDRESSES = ("192.0.2.2/24", "2001:db8::2/64")
+DEFAULT_HTTP = (80, 8080)
+DEFAULT_HTTPS = (443, 8443)
+DEFAULT_APP = "stack.http.demo:app"
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one line, and whose help keeps its lines."""
+
+    def __init__(self, **settings: Any) -> None:
+        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(**settings, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see `{self.prog} --help`)")
+
+
+@dataclass(frozen=True, slots=True)
+class WatchOptions:
+    """Who watches the host, what its link does to packets, and its source of chance."""
+
+    trace: bool
+    capture: Path | None
+    impairments: ImpairmentSpec | None
+    seed: int | None
+
+    def random_bytes(self) -> Callable[[int], bytes]:
+        """The host's source of randomness: the system's, or one that a seed repeats."""
+        return urandom if self.seed is None else random.Random(self.seed).randbytes
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """Where the host answers, and with what."""
+
+    addresses: tuple[Interface, ...]
+    http_ports: tuple[int, ...]
+    https_ports: tuple[int, ...]
+    app: str
+    quiet: bool
+
+
+def add_watch_options(parser: argparse.ArgumentParser, *, trace_to: str = "stderr") -> None:
+    """Adds what `read_watch_options` reads."""
+    parser.add_argument(
+        "--trace", action="store_true", help=f"print every packet with its reason to {trace_to}"
+    )
+    parser.add_argument(
+        "--capture",
+        metavar="FILE.pcapng",
+        type=Path,
+        help="write the packets for Wireshark: reasons as comments, TLS decrypted",
+    )
+    parser.add_argument(
+        "--impair",
+        metavar="SPEC",
+        help="faults of the link, such as loss=2%%,reorder=2%%,duplicate=1%%,corrupt=0.5%%,"
+        "delay=20ms,jitter=5ms,rate=100mbit,queue=200; `in:` or `out:` before a name "
+        "means one direction, seen from our stack",
+    )
+    parser.add_argument(
+        "--seed",
+        metavar="N",
+        type=int,
+        help="make faults, sequence numbers and ports repeatable",
+    )
+
+
+def add_server_options(parser: argparse.ArgumentParser) -> None:
+    """Adds what `read_server_options` reads."""
+    parser.add_argument(
+        "--http",
+        metavar="PORT",
+        action="append",
+        type=_port,
+        help="port for HTTP, instead of 80 and 8080; may be repeated",
+    )
+    parser.add_argument(
+        "--https",
+        metavar="PORT",
+        action="append",
+        type=_port,
+        help="port for HTTPS, instead of 443 and 8443; may be repeated",
+    )
+    parser.add_argument(
+        "--app",
+        metavar="MODULE:ATTR",
+        default=DEFAULT_APP,
+        help="the ASGI application that answers, instead of the demo",
+    )
+    parser.add_argument(
+        "--address",
+        metavar="CIDR",
+        action="append",
+        type=stack_address,
+        help=f"our stack's address, instead of {' and '.join(DEFAULT_ADDRESSES)}; may be repeated",
+    )
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def read_watch_options(args: argparse.Namespace) -> WatchOptions:
+    """Raises UsageError when the options contradict each other or cannot be used."""
+    if getattr(args, "quiet", False) and args.trace:
+        raise UsageError("--trace and --quiet contradict each other: give one of them")
+    if args.capture is not None and not args.capture.parent.is_dir():
+        raise UsageError(f"--capture {args.capture}: there is no folder {args.capture.parent}")
+    return WatchOptions(
+        trace=args.trace,
+        capture=args.capture,
+        impairments=None if args.impair is None else parse_impairments(args.impair),
+        seed=args.seed,
+    )
+
+
+def read_server_options(args: argparse.Namespace) -> ServerOptions:
+    """Raises UsageError when ports are given twice or an address is."""
+    http_ports = tuple(args.http or DEFAULT_HTTP)
+    # Given ports push the other protocol's default ones aside.
+    https_ports = tuple(args.https or (port for port in DEFAULT_HTTPS if port not in http_ports))
+    if not args.http:
+        http_ports = tuple(port for port in http_ports if port not in https_ports)
+    ports = http_ports + https_ports
+    if len(set(ports)) != len(ports):
+        raise UsageError("--http and --https: a port can be given only once")
+    addresses = tuple(args.address or map(stack_address, DEFAULT_ADDRESSES))
+    if len({address.ip for address in addresses}) != len(addresses):
+        raise UsageError("--address: each address can be given only once")
+    return ServerOptions(addresses, http_ports, https_ports, args.app, args.quiet)
+
+
+def load_app(reference: str) -> Any:
+    """Imports `module:attribute`, also from the current directory. Raises UsageError."""
+    if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", reference):
+        raise UsageError(f"--app {reference!r}: write MODULE:ATTR, such as {DEFAULT_APP}")
+    name, attributes = reference.split(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # the current directory, as for `python -m`
+    try:
+        found: Any = importlib.import_module(name)
+    except Exception as error:
+        raise UsageError(f"--app {reference}: cannot import {name}: {_brief(error)}") from error
+    for attribute in attributes.split("."):
+        if not hasattr(found, attribute):
+            raise UsageError(f"--app {reference}: {name} has no attribute {attribute!r}")
+        found = getattr(found, attribute)
+    if not callable(found):
+        raise UsageError(f"--app {reference}: an ASGI application can be called, this cannot")
+    return found
+
+
+def _brief(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise UsageError(f"{text!r} is no port: give a number from 1 to 65535")
+    return int(text)

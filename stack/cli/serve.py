@@ -1,0 +1,75 @@
+"""`tunstack serve`: our stack on a TUN device in the machine's own network."""
+
+import argparse
+import asyncio
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from stack.cli.options import (
+    ServerOptions,
+    WatchOptions,
+    add_server_options,
+    add_watch_options,
+    load_app,
+    read_server_options,
+    read_watch_options,
+)
+
+if TYPE_CHECKING:
+    from stack.link.tun import TunLink
+
+EXAMPLES = """\
+examples:
+  sudo tunstack serve                          then: curl http://192.0.2.2/
+  sudo tunstack serve --trace --app mysite:app
+  sudo tunstack serve --tun tcp0 --address 198.51.100.2/24 --http 8000
+
+The device and its routes go with the process, however it ends.
+The signal USR1 makes it print the stack's counters to stderr.
+"""
+DEFAULT_DEVICE = "tunstack0"
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
+    """Adds the subcommand."""
+    parser = subparsers.add_parser(
+        "serve",
+        help="put our stack on a TUN device of this machine until Ctrl-C; needs root",
+        description="Makes a TUN device in the machine's own network and serves HTTP on its "
+        "other end until Ctrl-C.",
+        epilog=EXAMPLES,
+    )
+    add_server_options(parser)
+    add_watch_options(parser)
+    parser.add_argument(
+        "--tun",
+        metavar="NAME",
+        default=DEFAULT_DEVICE,
+        help=f"name of the device, instead of {DEFAULT_DEVICE}",
+    )
+    parser.set_defaults(handler=serve)
+
+
+def serve(args: argparse.Namespace) -> int:
+    """Carries the subcommand out; returns 0 after SIGINT or SIGTERM."""
+    from stack.cli.device import open_device
+
+    server, watch = read_server_options(args), read_watch_options(args)
+    app = load_app(server.app)
+    link = open_device(args.tun, server.addresses)
+    return asyncio.run(_serve(link, app, server, watch))
+
+
+async def _serve(link: "TunLink", app: Any, server: ServerOptions, watch: WatchOptions) -> int:
+    from stack.cli.station import open_station
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    async with open_station(link, app, server, watch) as station:
+        if not server.quiet:
+            print(f"{station.announcement()} on {link.name}; Ctrl-C ends it", file=sys.stderr)
+        await stop.wait()
+    return 0

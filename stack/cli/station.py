@@ -1,0 +1,162 @@
+"""A host on its link with everything that `run`, `serve` and `fetch` put around it."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from os import urandom
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stack.cli.options import ServerOptions, WatchOptions
+from stack.core.config import HostConfig
+from stack.core.counters import COUNTERS
+from stack.core.events import KeyLogged
+from stack.core.host import Host
+from stack.core.tcp.config import TcpConfig
+from stack.link.base import Link, LinkLost
+from stack.link.impaired import ImpairedLink
+from stack.link.prefix import Interface
+from stack.sockets.aio import AsyncHost
+
+if TYPE_CHECKING:
+    from stack.observe.capture import Capture
+
+GRACE = 1.0
+"""Seconds that requests under way get at the end."""
+
+CONFIG = HostConfig(tcp=TcpConfig(scaled_window_update=True))
+"""Peers shall see the whole receive window from the first moment on."""
+
+PARTING = 0.02
+"""Seconds for the last segments of connections that the end of a run closes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """A host that serves, and where."""
+
+    host: AsyncHost
+    server: ServerOptions
+
+    def announcement(self) -> str:
+        """Where to find the server, in one line."""
+        hosts = [_in_url(address) for address in self.server.addresses]
+        urls = [
+            f"{scheme}://{host}{'' if port == default else f':{port}'}/"
+            for scheme, default, ports in (
+                ("http", 80, self.server.http_ports),
+                ("https", 443, self.server.https_ports),
+            )
+            for port in ports[:1]
+            for host in hosts
+        ]
+        return f"tunstack answers at {', '.join(urls)}"
+
+
+@asynccontextmanager
+async def open_host(
+    link: Link, addresses: Sequence[Interface], watch: WatchOptions
+) -> AsyncIterator[AsyncHost]:
+    """A host on `link` with its faults and its observers; takes the link over."""
+    asyncio.get_running_loop().set_exception_handler(_report)
+    async with AsyncExitStack() as exits:
+        exits.callback(link.close)
+        if watch.impairments is not None:
+            seed = int.from_bytes(urandom(8)) if watch.seed is None else watch.seed
+            link = ImpairedLink(link, watch.impairments, seed)
+        host = Host(
+            [str(address) for address in addresses],
+            random_bytes=watch.random_bytes(),
+            config=CONFIG,
+            mtu=link.mtu,
+        )
+        _observe(host, addresses, watch, exits)
+        yield await exits.enter_async_context(AsyncHost(host, link))
+
+
+@asynccontextmanager
+async def open_station(
+    link: Link, app: Any, server: ServerOptions, watch: WatchOptions
+) -> AsyncIterator[Station]:
+    """A host that serves `app`; at the end its connections are closed, not reset."""
+    from stack.http.certificate import make_certificate
+    from stack.http.server import HttpServer
+
+    async with open_host(link, server.addresses, watch) as host:
+        names = ["localhost", *(str(address.ip) for address in server.addresses)]
+        running = HttpServer(
+            host, app, certificate=make_certificate(names), keylog=key_logger(host)
+        )
+        await running.start(server.http_ports, server.https_ports)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGUSR1, _print_counters, host.host)
+        try:
+            yield Station(host, server)
+        finally:
+            await running.close(GRACE)
+            await asyncio.sleep(PARTING)
+
+
+def key_logger(host: AsyncHost) -> Callable[[str], None]:
+    """Publishes lines of TLS secrets to the observers of `host`."""
+
+    def publish(line: str) -> None:
+        host.host.publish(KeyLogged(host.driver.now(), line))
+
+    return publish
+
+
+def _observe(
+    host: Host, addresses: Sequence[Interface], watch: WatchOptions, exits: AsyncExitStack
+) -> None:
+    """Attaches those who watch. What they have open is closed behind the host's last packet."""
+    if watch.capture is not None:
+        from stack.observe.capture import Capture
+
+        capture = Capture(watch.capture)
+        exits.callback(_finish, capture, watch.capture)
+        host.observe(capture)
+    if watch.trace:
+        from stack.observe.trace import TextTrace
+
+        ours = {address.ip for address in addresses}
+        trace = TextTrace(_write_stderr, colour=sys.stderr.isatty(), ours=ours)
+        host.observe(trace)
+        exits.callback(trace.flush)
+
+
+def _finish(capture: "Capture", path: Path) -> None:
+    """Ends the file; a disk that ran full meanwhile is told, since a part is missing then."""
+    capture.close()
+    if capture.error:
+        _write_stderr(f"tunstack: --capture {path}: {capture.error}; the file is incomplete\n")
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Says in one line what is no fault of a program; the rest goes the way of all loops."""
+    error = context.get("exception")
+    if isinstance(error, LinkLost):
+        _write_stderr(f"tunstack: {error.strerror}\n")
+    else:
+        loop.default_exception_handler(context)
+
+
+def _print_counters(host: Host) -> None:
+    """Prints the counters that moved, each with its meaning, and an empty line behind them."""
+    lines = (
+        f"{name:<24} {value:>12}  {COUNTERS[name]}\n"
+        for name, value in host.counters.non_zero().items()
+    )
+    _write_stderr("".join((*lines, "\n")))
+
+
+def _write_stderr(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
+def _in_url(address: Interface) -> str:
+    return f"[{address.ip}]" if address.version == 6 else str(address.ip)
