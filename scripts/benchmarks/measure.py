@@ -1,0 +1,96 @@
+"""Runs the workloads: rounds that alternate between the variants, with the machine's state
+noted before and after each measurement.
+
+How long a sleeping processor takes to wake is a state of a (virtual) machine that may flip
+from one second to the next, and much of a small message's time is wake-ups. So each
+measurement carries the wake-up latency around it, for comparisons within one state.
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.benchmarks.network import GRACE, BenchError, Networks
+from scripts.benchmarks.workloads import Effort, Result, Workload
+
+PROBE_TRIPS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One measurement; `wake_up` is the latency in µs before and after it."""
+
+    workload: str
+    variant: str
+    round: int
+    result: Result
+    wake_up: tuple[float, float]
+
+    @property
+    def latency(self) -> float:
+        """The wake-up latency around it, in µs."""
+        return sum(self.wake_up) / 2
+
+
+class Bench:
+    """Calls the client program against the servers of `networks`."""
+
+    def __init__(self, programs: Path, networks: Networks) -> None:
+        self._client = str(programs / "client")
+        self._networks = networks
+
+    def _call(self, arguments: Sequence[str], limit: float) -> Result:
+        command = [self._client, *arguments]
+        try:
+            done = subprocess.run(
+                command,
+                check=False,
+                capture_output=True,
+                text=True,
+                timeout=limit,
+            )
+        except subprocess.TimeoutExpired:
+            raise BenchError(f"{' '.join(arguments)}: no end after {limit:.0f} s") from None
+        if done.returncode:
+            problem = done.stderr.strip() or f"status {done.returncode}"
+            raise BenchError(f"{' '.join(arguments)}: {problem}")
+        result: Result = json.loads(done.stdout)
+        return result
+
+    def wake_up(self) -> float:
+        """The median time in µs from a write in one process to the wake-up of another, on
+        another processor.
+        """
+        processors = sorted(os.sched_getaffinity(0))
+        here, there = str(processors[0]), str(processors[-1])
+        return self._call(["probe", str(PROBE_TRIPS), here, there], GRACE)["p50"]
+
+    def sample(self, workload: Workload, variant: str, number: int, effort: Effort) -> Sample:
+        """Measures once."""
+        address = self._networks.servers[variant].address
+        before = self.wake_up()
+        result = self._call(workload.arguments(address, effort), effort.seconds + GRACE)
+        return Sample(workload.name, variant, number, result, (before, self.wake_up()))
+
+    def run(
+        self,
+        workloads: Sequence[Workload],
+        effort: Effort,
+        progress: Callable[[Sample], None],
+    ) -> list[Sample]:
+        """Every workload with every variant, in alternating order from round to round."""
+        samples = []
+        for number in range(effort.rounds):
+            for workload in workloads:
+                for variant in _alternating(self._networks.servers, number):
+                    samples.append(self.sample(workload, variant, number, effort))
+                    progress(samples[-1])
+        return samples
+
+
+def _alternating(variants: Iterable[str], number: int) -> list[str]:
+    ordered = list(variants)
+    return ordered if number % 2 == 0 else ordered[::-1]

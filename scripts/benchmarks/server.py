@@ -1,0 +1,129 @@
+"""The server on our stack: echo, discard and chargen as asyncio applications.
+
+Says "ready" when it listens; ends when its input does, and prints its counters then.
+"""
+
+import argparse
+import asyncio
+import cProfile
+import gc
+import json
+import sys
+from contextlib import AsyncExitStack
+from os import urandom
+from pathlib import Path
+
+from stack.core.host import Host
+from stack.link.tun import TunLink
+from stack.sockets.aio import AsyncHost
+
+CHUNK = bytes(256 << 10)
+
+
+class Echo(asyncio.Protocol):
+    """Sends back what comes (RFC 862)."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)
+
+
+class Discard(asyncio.Protocol):
+    """Drops what comes (RFC 863) and tells at the end how much it was, in 8 bytes."""
+
+    def __init__(self, tally: dict[str, int]) -> None:
+        self.tally = tally
+        self.count = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.count += len(data)
+
+    def eof_received(self) -> None:
+        self.transport.write(self.count.to_bytes(8, "big"))
+        info = self.transport.get_extra_info("connection").info()
+        self.tally["up.bytes"] += info["bytes_received"]
+        self.tally["up.segments"] += info["segs_in"]
+
+
+class Chargen(asyncio.Protocol):
+    """Sends without end (RFC 864), until the peer closes its side."""
+
+    def __init__(self, tally: dict[str, int]) -> None:
+        self.tally = tally
+        self.paused = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        self.transport = transport
+        self.resume_writing()
+
+    def pause_writing(self) -> None:
+        self.paused = True
+
+    def resume_writing(self) -> None:
+        self.paused = False
+        while not (self.paused or self.transport.is_closing()):
+            self.transport.write(CHUNK)
+
+    def eof_received(self) -> None:
+        info = self.transport.get_extra_info("connection").info()
+        self.tally["down.bytes"] += info["bytes_sent"]
+        self.tally["down.segments"] += info["segs_out"]
+
+
+async def until_input_ends() -> None:
+    """Returns when whoever started this process closed its end of our input."""
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+    loop.add_reader(sys.stdin, ended.set_result, None)
+    await ended
+    loop.remove_reader(sys.stdin)
+
+
+async def serve(descriptor: int, address: str, *, offload: bool) -> dict[str, int]:
+    """Serves on the TUN device of `descriptor`; returns what was counted."""
+    link = TunLink(descriptor)
+    link.set_offload(offload)
+    if link.offload is not offload:
+        raise SystemExit("this kernel's TUN device has no offload")
+    tally = dict.fromkeys(("up.bytes", "up.segments", "down.bytes", "down.segments"), 0)
+    services = {7: Echo, 9: lambda: Discard(tally), 19: lambda: Chargen(tally)}
+    async with AsyncExitStack() as exits:
+        host = await exits.enter_async_context(
+            AsyncHost(Host([address], random_bytes=urandom, mtu=link.mtu), link)
+        )
+        for port, protocol in services.items():
+            await host.create_server(protocol, None, port, backlog=1024)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        await until_input_ends()
+        dropped = {"link.dropped": link.dropped}
+        return tally | dropped | host.host.counters.non_zero()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--descriptor", type=int, required=True, help="of the TUN device")
+    parser.add_argument("--address", required=True, help="with its prefix length")
+    parser.add_argument("--plain", action="store_true", help="without offload")
+    parser.add_argument("--profile", type=Path, help="file for cProfile's figures")
+    options = parser.parse_args()
+    gc.freeze()  # what start-up made stays: the collector need not look at it again
+    serving = serve(options.descriptor, options.address, offload=not options.plain)
+    if options.profile is None:
+        counts = asyncio.run(serving)
+    else:
+        with cProfile.Profile() as profile:
+            counts = asyncio.run(serving)
+        profile.dump_stats(options.profile)
+    sys.stdout.write(json.dumps(counts) + "\n")
+
+
+if __name__ == "__main__":
+    main()
