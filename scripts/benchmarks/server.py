@@ -9,6 +9,7 @@ import cProfile
 import gc
 import json
 import sys
+import time
 from contextlib import AsyncExitStack
 from os import urandom
 from pathlib import Path
@@ -102,9 +103,11 @@ async def serve(descriptor: int, address: str, *, offload: bool) -> dict[str, in
             await host.create_server(protocol, None, port, backlog=1024)
         sys.stdout.write("ready\n")
         sys.stdout.flush()
+        began = time.process_time_ns()
         await until_input_ends()
-        dropped = {"link.dropped": link.dropped}
-        return tally | dropped | host.host.counters.non_zero()
+        tally["cpu.microseconds"] = (time.process_time_ns() - began) // 1000
+        tally["link.dropped"] = link.dropped
+        return tally | host.host.counters.non_zero()
 
 
 def main() -> None:

@@ -161,6 +161,27 @@ def test_an_app_of_the_current_directory_answers(tmp_path):
     assert done.stdout == "from the current directory"
 
 
+@pytest.mark.parametrize(
+    "options",
+    [("--app", "no_such_module:app"), ("--capture", "/dev/full/x"), ("--capture", "/dev")],
+)
+def test_what_cannot_be_used_is_one_line_and_the_command_never_runs(options):
+    done = tunstack("run", *options, "--", "echo", "ran")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("tunstack: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_trace_may_lose_its_reader():
+    script = (
+        f"{TUNSTACK} run --trace -- curl -sS http://192.0.2.2/bytes/1M 2>&1 >/dev/null | head -1"
+    )
+    done = call(["bash", "-c", f"set -o pipefail; {script}"])
+    assert "[SYN]" in done.stdout
+    assert done.returncode == 0, done.stderr
+
+
 def test_one_line_says_where_it_answers_unless_it_shall_be_quiet():
     done = tunstack("run", "--", "true")
     assert done.stderr.count("\n") == 1
