@@ -86,6 +86,7 @@ COUNTERS: Mapping[str, str] = {
     "TCPSlowStartRetrans": "retransmissions in slow start, after a timeout",
     "TCPLossProbes": "tail loss probes sent",
     "TCPSpuriousRTOs": "retransmission timeouts that turned out needless",
+    "TCPFullUndo": "recoveries taken back because nothing had been lost",
     "TCPSackRecovery": "recoveries begun by SACK",
     "TCPRenoRecovery": "recoveries begun by duplicate ACKs",
     "TCPSACKReneging": "times a receiver threw away what it had selectively acknowledged",

@@ -138,12 +138,11 @@ class Host:
 
     def next_deadline(self) -> int | None:
         """When `on_deadline` must be called (µs) if nothing arrives before; None: never."""
-        times = (
-            self.timers.next_deadline(),
-            self.reassembly.next_deadline(),
-            self.path_mtu.next_deadline(),
-        )
-        return min((time for time in times if time is not None), default=None)
+        deadline = self.timers.next_deadline()
+        for other in (self.reassembly.next_deadline(), self.path_mtu.next_deadline()):
+            if other is not None and (deadline is None or other < deadline):
+                deadline = other
+        return deadline
 
     def on_deadline(self, now: int) -> None:
         """Runs every timer that is due."""
@@ -381,4 +380,6 @@ class Host:
 
     def tell(self, source: Source, ready: Ready) -> None:
         """Notes a condition for the application that has `source`."""
-        self._events[source] = self._events.get(source, Ready(0)) | ready
+        told = self._events.get(source)
+        # Combining flags costs more than the rest; mostly there is one condition, or the same.
+        self._events[source] = ready if told is None or told is ready else told | ready

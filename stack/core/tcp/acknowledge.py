@@ -7,7 +7,8 @@ from stack.core.events import RttSampled
 from stack.core.ready import Ready
 from stack.core.tcp import recovery, rtt, timeouts
 from stack.core.tcp.congestion.base import Sample
-from stack.core.tcp.recovery import Delivery, Recovery
+from stack.core.tcp.recovery import Delivery
+from stack.core.tcp.recovery_state import Recovery
 from stack.core.tcp.timers import Timer
 from stack.core.why import Verdict
 from stack.wire.sequence import MASK, geq, gt, lt
@@ -24,11 +25,14 @@ def take(connection: "Connection", seg: "Packet", now: int) -> None:
     """
     tcb = connection.tcb
     flight_before = (tcb.snd_nxt - tcb.snd_una) & MASK
+    if flight_before == 0:
+        connection.ack_verdict = Verdict.ACKNOWLEDGEMENT
+        _update_window(connection, seg)
+        return
     delivery = _deliver(connection, seg, now)
     window_changed = _update_window(connection, seg)
     delivery.duplicate = (
         delivery.advanced == 0
-        and flight_before > 0
         and seg.text_length == 0
         and seg.ack == tcb.snd_una
         and not window_changed
@@ -39,8 +43,6 @@ def take(connection: "Connection", seg: "Packet", now: int) -> None:
     )
     if delivery.advanced or delivery.sacked:
         _measure(connection, delivery, seg, now)
-    if flight_before == 0:
-        return
     was_open = tcb.recovery != Recovery.FAST
     recovery.on_delivery(connection, delivery)
     if delivery.advanced:
@@ -87,8 +89,9 @@ def _take_sack(connection: "Connection", seg: "Packet", delivery: Delivery) -> N
     """RFC 2018 §5; a first block below or inside what is known is a D-SACK (RFC 2883 §5)."""
     tcb = connection.tcb
     blocks = [(seg.sack[2 * i], seg.sack[2 * i + 1]) for i in range(seg.sack_count)]
-    delivery.dsack = _is_dsack(blocks, seg.ack)
-    for left, right in blocks[1:] if delivery.dsack else blocks:
+    if _is_dsack(blocks, seg.ack):
+        delivery.dsack = blocks.pop(0)
+    for left, right in blocks:
         if lt(left, right) and geq(left, tcb.snd_una) and not gt(right, tcb.snd_nxt):
             delivery.sacked += connection.flight.sack(left, right)
 
@@ -139,6 +142,7 @@ def _measure(connection: "Connection", delivery: Delivery, seg: "Packet", now: i
         elapsed = ((connection.timestamp(now) - seg.tsecr) & MASK) * 1000
     else:
         return
+    delivery.rtt = elapsed
     rtt.sample(tcb, elapsed, connection.config)
     if connection.host.observed:
         event = RttSampled(now, connection.number, elapsed, tcb.srtt, tcb.rttvar, tcb.rto)
@@ -147,7 +151,7 @@ def _measure(connection: "Connection", delivery: Delivery, seg: "Packet", now: i
 
 def _grow(connection: "Connection", delivery: Delivery, flight: int, now: int) -> None:
     before = connection.tcb.cwnd
-    sample = Sample(delivery.advanced, connection.cwnd_limited, flight, now)
+    sample = Sample(delivery.advanced, connection.cwnd_limited, flight, delivery.rtt, now)
     connection.congestion.on_ack(sample)
     if connection.tcb.cwnd != before:
         connection.cwnd_changed("acknowledgement", now)

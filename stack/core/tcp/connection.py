@@ -14,10 +14,13 @@ from stack.core.ready import Ready
 from stack.core.tcp import congestion, timeouts, window
 from stack.core.tcp.acks import AckPolicy
 from stack.core.tcp.flight import Flight
+from stack.core.tcp.frto import ForwardRto
 from stack.core.tcp.newreno import NewReno
+from stack.core.tcp.prr import ProportionalRateReduction
 from stack.core.tcp.reassembly import Reassembly
 from stack.core.tcp.states import SENDING, Cause, State, follow
 from stack.core.tcp.timers import COUNT, Timer
+from stack.core.tcp.undo import Undo
 from stack.core.why import Verdict, Why
 from stack.wire.address import raw, text
 from stack.wire.sequence import MASK
@@ -54,6 +57,7 @@ class Connection:
         "detector",
         "error",
         "flight",
+        "frto",
         "host",
         "in_output",
         "last_sent_at",
@@ -65,6 +69,7 @@ class Connection:
         "path",
         "places",
         "probe_due",
+        "prr",
         "rcv",
         "reassembly",
         "reset_why",
@@ -76,6 +81,7 @@ class Connection:
         "syn_why",
         "tcb",
         "unacked_since",
+        "undo",
         "window_probe_due",
     )
 
@@ -105,6 +111,9 @@ class Connection:
         self.acks = AckPolicy(self.config.quick_acks)
         self.detector: LossDetector = NewReno()
         self.congestion = congestion.create(self.config.congestion, tcb, self.config.initial_window)
+        self.prr = ProportionalRateReduction()
+        self.undo = Undo()
+        self.frto = ForwardRto()
         self.cwnd_limited = False
         self.send_blocked = False  # send() took less than it was given
         self.syn_why: Why | None = None  # a SYN or SYN-ACK must leave
@@ -248,7 +257,7 @@ class Connection:
 
     def _take(self, buffer: bytearray | memoryview, length: int, now: int) -> None:
         lib.ring_read(self.rcv, ffi.from_buffer("uint8_t[]", buffer), length)
-        if self.state <= State.FIN_WAIT_2 and window.update_is_worth_a_segment(self.tcb):
+        if self.tcb.state <= State.FIN_WAIT_2 and window.update_is_worth_a_segment(self.tcb):
             self.acks.now(self, Why.WINDOW_UPDATE)
         if self.host.observed:
             self.note_call("receive", f"{length} bytes", now)

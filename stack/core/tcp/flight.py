@@ -197,6 +197,12 @@ class Flight:
         if len(joined) != len(window):
             self._records[start:stop] = joined
 
+    def forget_losses(self) -> None:
+        """Nothing was lost after all: what waits to be sent again is still on its way."""
+        for record in self._records:
+            record.lost = False
+        self._tcb.lost = 0
+
     def forget_sacks(self) -> None:
         """Takes every SACK back: the peer may have dropped that data (RFC 2018 §8)."""
         for record in self._records:

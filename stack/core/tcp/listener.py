@@ -34,7 +34,7 @@ class Listener:
         self.port = port
         self.backlog = backlog
         self.owner: Any = None
-        self.half_open: set[Connection] = set()
+        self.half_open: dict[Connection, None] = {}  # a set that keeps its order
         self.closed = False
         self._accepted: deque[Connection] = deque()
 
@@ -85,7 +85,7 @@ class Listener:
         connection.move(Cause.SYN, now)
         handshake.prepare(connection, now)
         handshake.take_options(connection, seg, now)
-        self.half_open.add(connection)
+        self.half_open[connection] = None
         connection.syn_why = Why.SYN_ACCEPTED
         connection.wants_output()
 
@@ -100,14 +100,14 @@ class Listener:
 
     def established(self, connection: "Connection", now: int) -> None:
         """The handshake of a connection of ours is complete."""
-        self.half_open.discard(connection)
+        self.half_open.pop(connection, None)
         self._accepted.append(connection)
         self.host.counters.count("TcpPassiveOpens")
         self.host.tell(self, Ready.ACCEPTED)
 
     def dropped(self, connection: "Connection") -> None:
         """A connection of ours ended before anyone accepted it."""
-        self.half_open.discard(connection)
+        self.half_open.pop(connection, None)
 
     def accept(self) -> "Connection | None":
         """The next established connection, or None."""

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from stack.core.tcp.recovery import Delivery, Recovery
+from stack.core.tcp.recovery import Delivery
+from stack.core.tcp.recovery_state import Recovery
 from stack.core.why import Why
 from stack.wire.sequence import geq
 
@@ -51,6 +52,12 @@ class NewReno:
         if first.length > connection.tcb.snd_mss:
             flight.cut(first, connection.tcb.snd_mss)
         flight.mark_lost(first)
+
+    def on_recovery(self, connection: "Connection") -> None:
+        """Three duplicate ACKs say that three segments left the network (RFC 5681 §3.2)."""
+        tcb = connection.tcb
+        if tcb.dupacks >= DUP_THRESH:
+            tcb.cwnd = tcb.ssthresh + DUP_THRESH * tcb.snd_mss
 
     def on_reordering_timer(self, connection: "Connection", now: int) -> None:
         """Reordering is told from loss by counting, not by time."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from stack._native import lib
 from stack.core.tcp import timeouts
 from stack.core.tcp.emit import emit, emit_syn
-from stack.core.tcp.recovery import Recovery
+from stack.core.tcp.recovery_state import Recovery
 from stack.core.tcp.states import State
 from stack.core.tcp.timers import Timer
 from stack.core.why import Why
@@ -39,7 +39,7 @@ def transmit(connection: "Connection", out: "Outbound", now: int) -> bool:
         return True
     while not out.full:
         if not (
-            _retransmit(connection, out, now)
+            (tcb.lost and _retransmit(connection, out, now))
             or _probe(connection, out, now)
             or _new_data(connection, out, now)
         ):
@@ -87,10 +87,12 @@ def largest_text(connection: "Connection") -> int:
 
 def _retransmit(connection: "Connection", out: "Outbound", now: int) -> bool:
     """Sends the first segment that counts as lost, if cwnd has room for it."""
+    tcb = connection.tcb
+    if tcb.lost == 0 or _forward_rto_waits(connection):
+        return False
     record = connection.flight.next_lost()
     if record is None:
         return False
-    tcb = connection.tcb
     pipe = connection.flight.pipe
     room = tcb.cwnd - pipe
     if pipe > 0 and room < min(record.length, tcb.snd_mss):
@@ -106,6 +108,16 @@ def _retransmit(connection: "Connection", out: "Outbound", now: int) -> bool:
     return True
 
 
+def _forward_rto_waits(connection: "Connection") -> bool:
+    """Whether new data goes before what counts as lost (RFC 5682 §3.1, step 2b)."""
+    if not connection.frto.holds_retransmissions:
+        return False
+    if _unsent(connection) > 0 and _window_left(connection) > 0:
+        return True
+    connection.frto.stop()
+    return False
+
+
 def _send_again(
     connection: "Connection", record: "Transmission", out: "Outbound", now: int, why: Why
 ) -> None:
@@ -116,6 +128,9 @@ def _send_again(
     flags = _ACK | (_FIN if has_fin else 0) | (_PSH if length and is_last else 0)
     emit(connection, out, now, record.seq, flags, length, why)
     connection.flight.resent(record, now)
+    connection.undo.on_retransmission(connection, record.length, now)
+    if tcb.recovery:
+        connection.prr.on_sent(record.length)
     tcb.retransmissions += 1
     tcb.bytes_retransmitted += length
     connection.host.counters.count("TcpRetransSegs")
@@ -268,6 +283,8 @@ def _send_new(connection: "Connection", length: int, out: "Outbound", now: int, 
     if len(connection.flight) == 0:
         connection.unacked_since = now
     connection.flight.sent(seq, end, now)
+    if tcb.recovery:
+        connection.prr.on_sent(length)
     if not connection.deadlines[Timer.RETRANSMISSION]:
         timeouts.arm_retransmission(connection, now)
     timeouts.arm_loss_probe(connection, now)

@@ -7,7 +7,8 @@ too small.
 
 from typing import TYPE_CHECKING
 
-from stack.core.tcp.recovery import Delivery, Recovery
+from stack.core.tcp.recovery import Delivery
+from stack.core.tcp.recovery_state import Recovery
 from stack.core.tcp.timers import Timer
 from stack.core.why import Why
 from stack.wire.sequence import geq, gt, sub
@@ -54,7 +55,6 @@ class Rack:
         """RFC 8985 §6.2, the steps in its order, then §7.4."""
         for record in delivery.acked + delivery.sacked:
             self._update(connection, record, delivery)
-        for record in delivery.acked + delivery.sacked:
             self._detect_reordering(record)
         self._update_window(connection, delivery)
         self._detect_losses(connection, delivery.now)
@@ -136,6 +136,9 @@ class Rack:
             connection.start_timer(Timer.REORDERING, now + wait)
         else:
             connection.stop_timer(Timer.REORDERING)
+
+    def on_recovery(self, connection: "Connection") -> None:
+        """Proportional rate reduction sets the window from here on."""
 
     def on_reordering_timer(self, connection: "Connection", now: int) -> None:
         """§6.2, RACK_detect_loss_and_arm_timer on expiry."""

@@ -5,9 +5,9 @@ duplicate ACKs where it does not. This file holds what both share: entering and
 leaving recovery, and the two timeouts.
 """
 
-from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
+from stack.core.tcp.recovery_state import Recovery
 from stack.core.why import Why
 from stack.wire.sequence import geq
 
@@ -16,29 +16,23 @@ if TYPE_CHECKING:
     from stack.core.tcp.flight import Transmission
 
 
-class Recovery(IntEnum):
-    """Where a connection stands; kept in `tcb.recovery`."""
-
-    OPEN = 0
-    FAST = 1  # fast recovery after a detected loss
-    LOSS = 2  # after a retransmission timeout
-
-
 class Delivery:
     """What one acknowledgement said: bytes by which snd_una moved, the records that it
-    covered or SACKed for the first time, and whether it is a duplicate (RFC 5681 §2).
+    covered or SACKed for the first time, the RTT that it shows (µs, 0: none), and whether
+    it is a duplicate (RFC 5681 §2).
     """
 
-    __slots__ = ("ack", "acked", "advanced", "dsack", "duplicate", "now", "sacked", "tsecr")
+    __slots__ = ("ack", "acked", "advanced", "dsack", "duplicate", "now", "rtt", "sacked", "tsecr")
 
     def __init__(self, ack: int, now: int) -> None:
         self.ack = ack
         self.now = now
         self.advanced = 0
+        self.rtt = 0
         self.acked: list[Transmission] = []
         self.sacked: list[Transmission] = []
         self.duplicate = False
-        self.dsack = False
+        self.dsack: tuple[int, int] | None = None
         self.tsecr: int | None = None
 
 
@@ -49,6 +43,9 @@ class LossDetector(Protocol):
 
     def on_delivery(self, connection: "Connection", delivery: Delivery) -> None:
         """An acknowledgement came."""
+
+    def on_recovery(self, connection: "Connection") -> None:
+        """Fast recovery begins; cwnd is ssthresh already."""
 
     def on_reordering_timer(self, connection: "Connection", now: int) -> None:
         """The time that reordering was given is over."""
@@ -61,13 +58,26 @@ class LossDetector(Protocol):
 
 
 def on_delivery(connection: "Connection", delivery: Delivery) -> None:
-    """Lets the detector judge, then enters or leaves recovery."""
+    """Lets the detector judge, then enters, goes on with or leaves recovery."""
     tcb = connection.tcb
+    if connection.undo.shows_spurious(connection, delivery) or (
+        tcb.recovery == Recovery.LOSS and connection.frto.shows_spurious(connection, delivery)
+    ):
+        connection.undo.revert(connection, delivery.now)
+    lost = tcb.lost
     connection.detector.on_delivery(connection, delivery)
     if tcb.recovery != Recovery.OPEN and delivery.advanced and geq(tcb.snd_una, tcb.recover):
         _leave(connection, delivery.now)
     if tcb.lost:
         enter(connection, delivery.now)
+    if tcb.recovery == Recovery.FAST and tcb.sack_ok:
+        _reduce(connection, delivery, safe=delivery.advanced > 0 and tcb.lost <= lost)
+
+
+def _reduce(connection: "Connection", delivery: Delivery, *, safe: bool) -> None:
+    delivered = sum(record.length for record in delivery.acked + delivery.sacked)
+    connection.prr.on_ack(connection.tcb, connection.flight.pipe, delivered, safe=safe)
+    connection.wants_output()
 
 
 def enter(connection: "Connection", now: int) -> None:
@@ -76,10 +86,14 @@ def enter(connection: "Connection", now: int) -> None:
     connection.wants_output()
     if tcb.recovery != Recovery.OPEN:
         return
+    connection.undo.remember(connection)
     tcb.recovery = Recovery.FAST
     tcb.recover = tcb.snd_nxt
     connection.retransmit_why = connection.detector.why
-    connection.congestion.on_congestion(connection.flight.pipe + tcb.lost, now)
+    flight = connection.flight.pipe + tcb.lost
+    connection.congestion.on_congestion(flight, now)
+    connection.prr.begin(flight)
+    connection.detector.on_recovery(connection)
     connection.cwnd_changed("loss detected", now)
 
 
@@ -99,6 +113,9 @@ def on_timeout(connection: "Connection", now: int) -> None:
     if flight.first().sacked:
         # The peer SACKed the first segment but did not acknowledge it: it reneged.
         flight.forget_sacks()
+    if tcb.recovery == Recovery.OPEN:
+        connection.undo.remember(connection)
+    connection.frto.begin(connection)
     if tcb.backoff == 0:
         connection.congestion.on_timeout(flight.pipe + tcb.lost, now)
         connection.cwnd_changed("retransmission timeout", now)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from stack.core.events import TimerExpired
 from stack.core.tcp import recovery, rtt
 from stack.core.tcp.rack import Rack
-from stack.core.tcp.recovery import Recovery
+from stack.core.tcp.recovery_state import Recovery
 from stack.core.tcp.states import Cause, State
 from stack.core.tcp.timers import Timer
 from stack.core.why import Why

@@ -4,13 +4,16 @@ from typing import TYPE_CHECKING
 
 from stack.core.tcp.congestion.base import CongestionControl
 from stack.core.tcp.congestion.cubic import Cubic
+from stack.core.tcp.congestion.fixed import Fixed
 from stack.core.tcp.congestion.reno import Reno
 from stack.errors import UsageError
 
 if TYPE_CHECKING:
     from stack._native import Tcb
 
-ALGORITHMS: dict[str, type[CongestionControl]] = {"reno": Reno, "cubic": Cubic}
+ALGORITHMS: dict[str, type[CongestionControl]] = {
+    algorithm.name: algorithm for algorithm in (Reno, Cubic, Fixed)
+}
 
 
 def create(name: str, tcb: "Tcb", initial_window: int) -> CongestionControl:

@@ -13,12 +13,14 @@ _IW_BYTES = 14_600
 
 class Sample:
     """What an acknowledgement brought: bytes newly delivered, whether the window was the
-    limit when they were sent, the flight before it (bytes) and the time (µs).
+    limit when they were sent, the flight before it (bytes), the round-trip time measured
+    (µs, 0 for none) and the time (µs).
     """
 
-    __slots__ = ("acked", "cwnd_limited", "flight", "now")
+    __slots__ = ("acked", "cwnd_limited", "flight", "now", "rtt")
 
-    def __init__(self, acked: int, cwnd_limited: bool, flight: int, now: int) -> None:
+    def __init__(self, acked: int, cwnd_limited: bool, flight: int, rtt: int, now: int) -> None:
+        self.rtt = rtt
         self.acked = acked
         self.cwnd_limited = cwnd_limited
         self.flight = flight
@@ -57,6 +59,9 @@ class CongestionControl(ABC):
         """The retransmission timer ran out: loss window of one segment (RFC 5681 §3.1)."""
         self.on_congestion(flight, now)
         self.tcb.cwnd = self.tcb.snd_mss
+
+    def on_undo(self) -> None:  # noqa: B027 - most algorithms keep nothing else
+        """The last loss was none: whatever else it changed is to be taken back (RFC 4015)."""
 
     def on_idle(self) -> None:
         """Nothing was sent for an RTO: restart window (RFC 5681 §4.1)."""

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from stack.core.tcp.congestion.base import INFINITE, CongestionControl, Sample
+from stack.core.tcp.congestion.hystart import HyStart
 
 if TYPE_CHECKING:
     from stack._native import Tcb
@@ -26,6 +27,8 @@ class Cubic(CongestionControl):
         self._epoch = 0  # µs, 0: congestion avoidance has not begun
         self._cwnd = 0.0  # segments, with the fraction that tcb.cwnd cannot hold
         self._w_est = 0.0  # segments
+        self._hystart = HyStart()
+        self._before = (0.0, 0.0, 0)  # w_max, k and epoch before the last loss
 
     def on_ack(self, sample: Sample) -> None:
         """RFC 9438 §4.2 to §4.5, §4.10."""
@@ -34,12 +37,22 @@ class Cubic(CongestionControl):
         tcb = self.tcb
         acked = sample.acked
         if tcb.cwnd < tcb.ssthresh:
-            acked = self.slow_start(acked)
+            acked = self._slow_start(sample)
             if acked == 0:
                 return
         if self._epoch == 0:
             self._begin_epoch(sample.now)
         self._grow(acked / tcb.snd_mss, sample.now)
+
+    def _slow_start(self, sample: Sample) -> int:
+        """With HyStart++, which may end it before the first loss (RFC 9406)."""
+        tcb = self.tcb
+        first = tcb.ssthresh == INFINITE
+        if first and self._hystart.on_ack(tcb, sample.rtt):
+            tcb.ssthresh = tcb.cwnd
+            return sample.acked
+        growth = self._hystart.growth(sample.acked) if first else sample.acked
+        return self.slow_start(growth)
 
     def _begin_epoch(self, now: int) -> None:
         self._epoch = now
@@ -70,6 +83,7 @@ class Cubic(CongestionControl):
         """Multiplicative decrease and fast convergence (RFC 9438 §4.6, §4.7)."""
         tcb = self.tcb
         window = tcb.cwnd / tcb.snd_mss
+        self._before = (self._w_max, self._k, self._epoch)
         if window < self._w_max:
             self._w_max = window * (1 + BETA) / 2
         else:
@@ -83,7 +97,13 @@ class Cubic(CongestionControl):
         super().on_timeout(flight, now)
         self._k = 0.0
 
+    def on_undo(self) -> None:
+        """RFC 9438 §4.9: goes on along the curve that the loss interrupted."""
+        self._w_max, self._k, self._epoch = self._before
+        self._cwnd = self.tcb.cwnd / self.tcb.snd_mss
+
     def on_idle(self) -> None:
         """The clock of the cubic does not run while the application is idle (RFC 9438 §4.2)."""
         super().on_idle()
+        self._hystart.restart()
         self._epoch = 0

@@ -1,0 +1,59 @@
+"""F-RTO: was the retransmission timeout spurious? (RFC 5682, with SACK §3.1)
+
+After a timeout only the first segment is sent again, and then new data. If an
+acknowledgement then covers something that was sent only once, the flight had not been
+lost but was late.
+"""
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from stack.core.tcp.recovery_state import Recovery
+from stack.wire.sequence import geq
+
+if TYPE_CHECKING:
+    from stack.core.tcp.connection import Connection
+    from stack.core.tcp.recovery import Delivery
+
+
+class Step(Enum):
+    """Where the algorithm stands."""
+
+    OFF = 0
+    FIRST_ACK = 1  # only the first segment may be sent again
+    SECOND_ACK = 2  # only new data may be sent
+
+
+class ForwardRto:
+    """The state of RFC 5682 for one connection."""
+
+    __slots__ = ("_step",)
+
+    def __init__(self) -> None:
+        self._step = Step.OFF
+
+    @property
+    def holds_retransmissions(self) -> bool:
+        """Whether segments that count as lost have to wait for the verdict."""
+        return self._step is Step.SECOND_ACK
+
+    def begin(self, connection: "Connection") -> None:
+        """Step 1: the timer ran out for the first time for this flight."""
+        tcb = connection.tcb
+        fresh = tcb.recovery == Recovery.OPEN and tcb.backoff == 0
+        self._step = Step.FIRST_ACK if tcb.sack_ok and fresh else Step.OFF
+
+    def stop(self) -> None:
+        """The timeout counts as genuine: step 2b has no new data to send."""
+        self._step = Step.OFF
+
+    def shows_spurious(self, connection: "Connection", delivery: "Delivery") -> bool:
+        """Steps 2 and 3 for one acknowledgement."""
+        step, self._step = self._step, Step.OFF
+        if step is Step.FIRST_ACK and delivery.advanced:
+            if not geq(connection.tcb.snd_una, connection.tcb.recover):
+                self._step = Step.SECOND_ACK
+        elif step is Step.SECOND_ACK:
+            delivered = delivery.acked + delivery.sacked
+            return any(not record.retransmitted for record in delivered)
+        return False

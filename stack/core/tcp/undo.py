@@ -1,0 +1,80 @@
+"""Takes back what a spurious retransmission did to the window (RFC 4015).
+
+Two signs show that the original was only late: an echoed timestamp from before the first
+retransmission (Eifel, RFC 3522), and D-SACKs for everything retransmitted (RFC 3708). A
+third, F-RTO, is in `frto`.
+"""
+
+from typing import TYPE_CHECKING
+
+from stack.core.tcp.recovery_state import Recovery
+from stack.wire.sequence import MASK, gt, lt, sub
+
+if TYPE_CHECKING:
+    from stack.core.tcp.connection import Connection
+    from stack.core.tcp.recovery import Delivery
+
+
+class Undo:
+    """What the window was before the loss, and what would show that there was none."""
+
+    __slots__ = ("_cwnd", "_first_tsval", "_pending", "_ssthresh", "_una", "_valid")
+
+    def __init__(self) -> None:
+        self._valid = False
+        self._cwnd = 0
+        self._ssthresh = 0
+        self._una = 0
+        self._first_tsval: int | None = None
+        self._pending = 0  # retransmitted bytes that no D-SACK has reported
+
+    def remember(self, connection: "Connection") -> None:
+        """Recovery is about to begin."""
+        tcb = connection.tcb
+        self._valid = True
+        self._cwnd = tcb.cwnd
+        self._ssthresh = tcb.ssthresh
+        self._una = tcb.snd_una
+        self._first_tsval = None
+        self._pending = 0
+
+    def on_retransmission(self, connection: "Connection", length: int, now: int) -> None:
+        """`length` bytes were sent again."""
+        if not self._valid:
+            return
+        if self._first_tsval is None and connection.tcb.ts_ok:
+            self._first_tsval = connection.timestamp(now)
+        self._pending += length
+
+    def shows_spurious(self, connection: "Connection", delivery: "Delivery") -> bool:
+        """Whether an acknowledgement tells that nothing had been lost."""
+        if not self._valid:
+            return False
+        if self._first_tsval is not None and delivery.advanced and delivery.tsecr is not None:
+            late = sub(delivery.tsecr, self._first_tsval) < 0
+            # Only the first acknowledgement tells (RFC 3522 §3.2 step 5).
+            self._first_tsval = None
+            if late:
+                return True
+        return delivery.dsack is not None and self._all_duplicates(connection, delivery.dsack)
+
+    def _all_duplicates(self, connection: "Connection", dsack: tuple[int, int]) -> bool:
+        """Counts a D-SACK for this recovery's retransmissions (RFC 3708 §3)."""
+        left, right = dsack
+        if lt(left, self._una) or gt(right, connection.tcb.recover) or self._pending == 0:
+            return False
+        self._pending -= min((right - left) & MASK, self._pending)
+        return self._pending == 0
+
+    def revert(self, connection: "Connection", now: int) -> None:
+        """Restores the window and goes on as if nothing had happened (RFC 4015 §3)."""
+        tcb = connection.tcb
+        self._valid = False
+        tcb.cwnd = max(tcb.cwnd, self._cwnd)
+        tcb.ssthresh = max(tcb.ssthresh, self._ssthresh)
+        tcb.recovery = Recovery.OPEN
+        tcb.dupacks = 0
+        connection.flight.forget_losses()
+        connection.congestion.on_undo()
+        connection.host.counters.count("TCPFullUndo")
+        connection.cwnd_changed("spurious recovery undone", now)
