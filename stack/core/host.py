@@ -309,17 +309,20 @@ class Host:
         if not listeners:
             del self.listeners[listener.port]
 
-    def segment_without_connection(self, seg: "Packet", now: int) -> Verdict:
+    def segment_without_connection(
+        self, seg: "Packet", now: int, above: int | None = None
+    ) -> Verdict:
         """For a listener, or answered with a reset (RFC 9293 §3.10.7.1, §3.10.7.2)."""
-        listener = self._listener_for(seg)
+        listener = self.listener_for(seg)
         if listener is not None:
-            return listener.arrives(seg, now)
+            return listener.arrives(seg, now, above)
         self.counters.count("TcpNoPorts")
         if not seg.flags & lib.FLAG_RST:
             self.refuse(seg, Why.NO_CONNECTION)
         return Verdict.NO_CONNECTION
 
-    def _listener_for(self, seg: "Packet") -> Listener | None:
+    def listener_for(self, seg: "Packet") -> Listener | None:
+        """The listener whose address and port fit a segment best."""
         listeners = self.listeners.get(seg.dport)
         if listeners is None:
             return None

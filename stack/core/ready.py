@@ -13,3 +13,4 @@ class Ready(IntFlag):
     ACCEPTED = 16
     ERROR = 32
     CLOSED = 64
+    SOFT_ERROR = 128

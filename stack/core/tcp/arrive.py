@@ -28,6 +28,7 @@ def segment_arrives(connection: "Connection", seg: "Packet", now: int) -> Verdic
     """Processes one segment whose four-tuple is the connection's."""
     tcb = connection.tcb
     tcb.segments_in += 1
+    connection.keepalive.last_heard = now
     if tcb.state == State.SYN_SENT:
         return syn_sent.arrives(connection, seg, now)
     verdict = (
@@ -166,13 +167,17 @@ def _reopens(connection: "Connection", seg: "Packet") -> bool:
     if seg.flags & (lib.FLAG_SYN | lib.FLAG_RST | lib.FLAG_ACK) != lib.FLAG_SYN:
         return False
     if tcb.ts_ok and seg.options & lib.OPTION_TIMESTAMPS and seg.tsval != tcb.ts_recent:
-        return sub(seg.tsval, tcb.ts_recent) > 0
-    return gt(seg.seq, tcb.rcv_nxt)
+        newer = sub(seg.tsval, tcb.ts_recent) > 0
+    else:
+        newer = gt(seg.seq, tcb.rcv_nxt)
+    return newer and connection.host.listener_for(seg) is not None
 
 
 def _reopen(connection: "Connection", seg: "Packet", now: int) -> Verdict:
+    host = connection.host
+    host.counters.count("TWRecycled")
     connection.finish(Cause.REOPEN, 0, now)
-    return connection.host.segment_without_connection(seg, now)
+    return host.segment_without_connection(seg, now, above=connection.tcb.snd_nxt)
 
 
 def _again_in_time_wait(connection: "Connection", seg: "Packet", now: int) -> Verdict:
@@ -230,10 +235,16 @@ def _challenge(connection: "Connection", verdict: Verdict, now: int) -> Verdict:
 
 
 def check_syn(connection: "Connection", seg: "Packet", now: int) -> Verdict | None:
-    """A SYN on a synchronised connection is challenged wherever it lies (RFC 5961 §4.2)."""
-    if seg.flags & lib.FLAG_SYN:
-        return _challenge(connection, Verdict.SYN_CHALLENGED, now)
-    return None
+    """A SYN on a synchronised connection is challenged wherever it lies (RFC 5961 §4.2);
+    in SYN-RECEIVED after a passive open it leads back to LISTEN.
+    """
+    if not seg.flags & lib.FLAG_SYN:
+        return None
+    if connection.state == State.SYN_RECEIVED and connection.listener is not None:
+        connection.host.counters.count("TcpAttemptFails")
+        connection.finish(Cause.SYN, errno.ECONNRESET, now)
+        return Verdict.RESET
+    return _challenge(connection, Verdict.SYN_CHALLENGED, now)
 
 
 # Fifth: ACK.
@@ -335,7 +346,11 @@ def check_fin(connection: "Connection", seg: "Packet", now: int) -> Verdict | No
     tcb = connection.tcb
     if seg.flags & lib.FLAG_FIN and tcb.state != State.CLOSED:
         connection.reassembly.fin = (seg.seq + seg.text_length) & MASK
-    if connection.reassembly.fin != tcb.rcv_nxt or tcb.state not in RECEIVING:
+    if tcb.state not in RECEIVING:
+        return None
+    if connection.reassembly.fin != tcb.rcv_nxt:
+        if seg.flags & lib.FLAG_FIN:
+            connection.acks.now(connection, Why.OUT_OF_ORDER)
         return None
     connection.reassembly.fin = None
     tcb.rcv_nxt = (tcb.rcv_nxt + 1) & MASK

@@ -29,6 +29,7 @@ class TcpConfig:
     # The probe waits at least this long, since a busy peer's delay is not a loss.
     minimum_probe_timeout: int = 10_000
     probe_delayed_ack: int = 200_000  # WCDelAckT of RFC 8985 §7.2
+    r1: int = 3  # retransmissions until the application hears of trouble (SHLD-10)
     r2: int = 900 * SECOND  # RFC 9293 SHLD-11: at least 100 s
     syn_r2: int = 180 * SECOND  # RFC 9293 MUST-23: at least 3 minutes
     time_wait: int = 60 * SECOND  # 2 MSL, with an MSL of 30 s

@@ -15,6 +15,7 @@ from stack.core.tcp import congestion, timeouts, window
 from stack.core.tcp.acks import AckPolicy
 from stack.core.tcp.flight import Flight
 from stack.core.tcp.frto import ForwardRto
+from stack.core.tcp.keepalive import KeepAlive
 from stack.core.tcp.newreno import NewReno
 from stack.core.tcp.prr import ProportionalRateReduction
 from stack.core.tcp.reassembly import Reassembly
@@ -60,6 +61,8 @@ class Connection:
         "frto",
         "host",
         "in_output",
+        "keepalive",
+        "keepalive_due",
         "last_sent_at",
         "listener",
         "nodelay",
@@ -82,6 +85,7 @@ class Connection:
         "tcb",
         "unacked_since",
         "undo",
+        "user_timeout",
         "window_probe_due",
     )
 
@@ -125,6 +129,9 @@ class Connection:
         self.in_output = False
         self.probe_due = False  # a tail loss probe must leave
         self.window_probe_due = False
+        self.keepalive = KeepAlive()
+        self.keepalive_due = False
+        self.user_timeout = 0  # µs, 0: the configured R2 (MUST-21)
         self.ack_verdict = Verdict.ACKNOWLEDGEMENT  # what the last ACK field meant
 
     def _set_up_buffers(self) -> None:
@@ -372,6 +379,7 @@ class Connection:
         """The connection is over: timers stop, memory that nobody reads goes back."""
         self.move(cause, now)
         self.error = self.error or error
+        self.syn_why = None
         self.host.timers.forget(self)
         lib.ring_free(self.snd)
         if self.orphan:
@@ -379,6 +387,13 @@ class Connection:
         self.host.forget(self)
         if not self.orphan:
             self.tell(Ready.CLOSED | (Ready.ERROR if error else Ready(0)))
+
+    def soft(self, error: int) -> None:
+        """Something is wrong with the path, but not with the connection: the application
+        may hear of it (MUST-47), and asks `soft_error` for the errno.
+        """
+        self.soft_error = error
+        self.tell(Ready.SOFT_ERROR)
 
     def tell(self, ready: Ready) -> None:
         """Notes a condition for the application."""

@@ -9,7 +9,7 @@ from stack.core.tcp.rack import Rack
 from stack.core.tcp.states import Cause, State
 from stack.core.tcp.timers import Timer
 from stack.core.why import Why
-from stack.wire.sequence import MASK
+from stack.wire.sequence import MASK, gt
 
 if TYPE_CHECKING:
     from stack._native import Emit, Packet
@@ -22,11 +22,15 @@ _SMALLEST_MSS = 48  # below this a peer could make us send headers only
 _AFTER_LOST_SYN = 3_000_000  # µs, RFC 6298 §5.7
 
 
-def prepare(connection: "Connection", now: int) -> None:
-    """Draws the initial sequence number and what we shall offer."""
+def prepare(connection: "Connection", now: int, above: int | None = None) -> None:
+    """Draws the initial sequence number, beyond `above` where the connection follows one
+    that used numbers up to there (RFC 9293 §3.6.1, MAY-2), and what we shall offer.
+    """
     tcb = connection.tcb
     host = connection.host
     tcb.iss = host.secrets.initial_sequence(tcb.path, now)
+    if above is not None and not gt(tcb.iss, above):
+        tcb.iss = (above + 1 + (tcb.iss & 0xFFFF)) & MASK
     tcb.snd_una = tcb.iss
     tcb.snd_nxt = (tcb.iss + 1) & MASK
     tcb.ts_offset = host.secrets.timestamp_offset(tcb.path)
@@ -103,6 +107,7 @@ def establish(connection: "Connection", seg: "Packet", cause: Cause, now: int) -
     connection.stop_timer(Timer.RETRANSMISSION)
     connection.syn_why = None
     _first_rtt(connection, seg, now)
+    connection.keepalive.begin(connection, now)
     connection.congestion.on_mss()
     if tcb.backoff:
         # The SYN was lost: one segment to begin with (RFC 5681 §3.1).

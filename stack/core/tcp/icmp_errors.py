@@ -36,7 +36,7 @@ def arrives(host: "Host", error: IcmpError, now: int) -> bool:
         host.counters.count("TcpAttemptFails")
         connection.finish(Cause.RESET, errno_of(error.kind, error.version), now)
     else:
-        connection.soft_error = errno_of(error.kind, error.version)
+        connection.soft(errno_of(error.kind, error.version))
     return True
 
 

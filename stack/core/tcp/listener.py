@@ -57,8 +57,11 @@ class Listener:
             return self.address == destination
         return self.version in (0, version)
 
-    def arrives(self, seg: "Packet", now: int) -> Verdict:
-        """A segment for this port that belongs to no connection (RFC 9293 §3.10.7.2)."""
+    def arrives(self, seg: "Packet", now: int, above: int | None = None) -> Verdict:
+        """A segment for this port that belongs to no connection (RFC 9293 §3.10.7.2).
+
+        `above` is the highest sequence number of ours in the connection that it follows.
+        """
         flags = seg.flags
         if flags & lib.FLAG_RST:
             return Verdict.IGNORED
@@ -75,15 +78,15 @@ class Listener:
             self.host.counters.count("TCPReqQFull")
             self.host.counters.count("ListenDrops")
             return Verdict.QUEUE_FULL
-        self._open(seg, now)
+        self._open(seg, now, above)
         return Verdict.SYN_RECEIVED
 
-    def _open(self, seg: "Packet", now: int) -> None:
+    def _open(self, seg: "Packet", now: int, above: int | None) -> None:
         host = self.host
         connection = host.new_connection(host.path_back(seg), State.LISTEN)
         connection.listener = self
         connection.move(Cause.SYN, now)
-        handshake.prepare(connection, now)
+        handshake.prepare(connection, now, above)
         handshake.take_options(connection, seg, now)
         self.half_open[connection] = None
         connection.syn_why = Why.SYN_ACCEPTED

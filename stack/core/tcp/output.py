@@ -36,7 +36,7 @@ def transmit(connection: "Connection", out: "Outbound", now: int) -> bool:
     if connection.syn_why is not None:
         return _syn(connection, out, now)
     if tcb.state in (State.SYN_SENT, State.SYN_RECEIVED, State.CLOSED):
-        return True
+        return _before_established(connection, out, now)
     while not out.full:
         if not (
             (tcb.lost and _retransmit(connection, out, now))
@@ -49,6 +49,16 @@ def transmit(connection: "Connection", out: "Outbound", now: int) -> bool:
     if connection.acks.due is not None:
         emit(connection, out, now, tcb.snd_nxt, _ACK, 0, connection.acks.due)
     _watch_closed_window(connection, now)
+    return True
+
+
+def _before_established(connection: "Connection", out: "Outbound", now: int) -> bool:
+    """In SYN-RECEIVED an unacceptable segment is answered already (RFC 9293 §3.10.7.4)."""
+    if connection.tcb.state != State.SYN_RECEIVED or connection.acks.due is None:
+        return True
+    if out.full:
+        return False
+    emit(connection, out, now, connection.tcb.snd_nxt, _ACK, 0, connection.acks.due)
     return True
 
 
@@ -139,7 +149,9 @@ def _send_again(
 
 
 def _probe(connection: "Connection", out: "Outbound", now: int) -> bool:
-    """A tail loss probe (RFC 8985 §7.3) or a zero-window probe (RFC 9293 §3.8.6.1)."""
+    """A tail loss probe (RFC 8985 §7.3), a zero-window probe (RFC 9293 §3.8.6.1) or a
+    keep-alive (§3.8.4).
+    """
     if connection.probe_due:
         connection.probe_due = False
         if len(connection.flight):
@@ -150,6 +162,12 @@ def _probe(connection: "Connection", out: "Outbound", now: int) -> bool:
         if connection.tcb.snd_wnd == 0 or _stuck(connection):
             _window_probe(connection, out, now)
             return True
+    if connection.keepalive_due:
+        connection.keepalive_due = False
+        connection.host.counters.count("TCPKeepAlive")
+        seq = (connection.tcb.snd_una - 1) & MASK
+        emit(connection, out, now, seq, _ACK, 0, Why.KEEPALIVE)  # SHLD-12: without data
+        return True
     return False
 
 

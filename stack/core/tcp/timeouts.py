@@ -30,12 +30,24 @@ def _retransmission(connection: "Connection", now: int) -> None:
         return
     if len(connection.flight) == 0:
         return
-    if now - connection.unacked_since >= connection.config.r2:
-        connection.finish(Cause.TIMEOUT, errno.ETIMEDOUT, now)
+    if _gives_up(connection, now):
         return
     recovery.on_timeout(connection, now)
+    connection.host.counters.count("TCPTimeouts")
     tcb.backoff += 1
+    if tcb.backoff == connection.config.r1:
+        connection.soft(errno.ETIMEDOUT)  # MUST-20, SHLD-9: between R1 and R2
     arm_retransmission(connection, now)
+
+
+def _gives_up(connection: "Connection", now: int) -> bool:
+    """R2, or the user timeout, is over (RFC 9293 §3.8.3, RFC 5482 §2)."""
+    limit = connection.user_timeout or connection.config.r2
+    if now - connection.unacked_since < limit:
+        return False
+    connection.host.counters.count("TCPAbortOnTimeout")
+    connection.finish(Cause.TIMEOUT, errno.ETIMEDOUT, now)
+    return True
 
 
 def _syn_unanswered(connection: "Connection", now: int) -> None:
@@ -105,6 +117,12 @@ def _delayed_ack(connection: "Connection", now: int) -> None:
     connection.acks.now(connection, Why.DELAYED_ACK)
 
 
+def _keepalive(connection: "Connection", now: int) -> None:
+    if connection.keepalive.on_timer(connection, now):
+        connection.keepalive_due = True
+        connection.wants_output()
+
+
 def _time_wait(connection: "Connection", now: int) -> None:
     if connection.tcb.state == State.TIME_WAIT:
         connection.finish(Cause.TIMEOUT, 0, now)
@@ -118,5 +136,6 @@ _ACTIONS = {
     Timer.REORDERING: _reordering,
     Timer.PERSIST: _persist,
     Timer.DELAYED_ACK: _delayed_ack,
+    Timer.KEEPALIVE: _keepalive,
     Timer.TIME_WAIT: _time_wait,
 }

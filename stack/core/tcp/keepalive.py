@@ -1,0 +1,65 @@
+"""Keep-alives (RFC 9293 §3.8.4): is the peer of an idle connection still there?"""
+
+import errno
+from typing import TYPE_CHECKING
+
+from stack.core.tcp.states import Cause, State
+from stack.core.tcp.timers import Timer
+
+if TYPE_CHECKING:
+    from stack.core.tcp.connection import Connection
+
+SECOND = 1_000_000
+_WATCHED = frozenset(
+    {State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.FIN_WAIT_2, State.CLOSING}
+)
+
+
+class KeepAlive:
+    """The probing of one connection. Off by default (MUST-25); times in µs.
+
+    `idle` is the silence before the first probe (MUST-27, MUST-28), `interval` the time
+    between probes, `count` how many may stay unanswered (MUST-29).
+    """
+
+    __slots__ = ("_probes", "count", "enabled", "idle", "interval", "last_heard")
+
+    def __init__(self) -> None:
+        self.enabled = False
+        self.idle = 7200 * SECOND
+        self.interval = 75 * SECOND
+        self.count = 9
+        self.last_heard = 0  # when the last segment came
+        self._probes = 0
+
+    def set(self, connection: "Connection", enabled: bool, now: int) -> None:
+        """Switches probing of this connection on or off (MUST-24)."""
+        self.enabled = enabled
+        if enabled and connection.state in _WATCHED:
+            self.begin(connection, now)
+        elif not enabled:
+            connection.stop_timer(Timer.KEEPALIVE)
+
+    def begin(self, connection: "Connection", now: int) -> None:
+        """The connection is established, or a setting changed."""
+        if self.enabled:
+            self.last_heard = max(self.last_heard, connection.last_sent_at)
+            connection.start_timer(Timer.KEEPALIVE, max(self.last_heard + self.idle, now + 1))
+
+    def on_timer(self, connection: "Connection", now: int) -> bool:
+        """The timer ran out; returns whether a probe is due."""
+        if not self.enabled or connection.state not in _WATCHED:
+            return False
+        quiet = now - self.last_heard
+        if quiet < self.idle or connection.send_queued:
+            # MUST-26: only when nothing is outstanding; else the other timers watch.
+            self._probes = 0
+            wait = self.idle if connection.send_queued else self.idle - quiet
+            connection.start_timer(Timer.KEEPALIVE, now + wait)
+            return False
+        if self._probes >= self.count:
+            connection.finish(Cause.TIMEOUT, errno.ETIMEDOUT, now)
+            return False
+        self._probes += 1
+        connection.start_timer(Timer.KEEPALIVE, now + self.interval)
+        return True
