@@ -100,15 +100,17 @@ class Host:
         """Processes packets that came in together."""
         self.now = now
         packets = inbound.packets
-        count = self.counters.count
-        count("IpInReceives", inbound.count)
-        for index in range(inbound.count):
+        arrived = inbound.count
+        octets = 0
+        for index in range(arrived):
             packet = ffi.addressof(packets, index)
-            count("IpInBytes", packet.length)
+            octets += packet.length
             data = inbound.data(index) if self.observed else b""
             verdict, detail = deliver.packet_arrives(self, packet, now)
             if self.observed:
                 self.publish(PacketReceived(now, data, verdict, detail))
+        self.counters.count("IpInReceives", arrived)
+        self.counters.count("IpInBytes", octets)
 
     def transmit(self, now: int) -> Outbound:
         """Packets that may leave now; call again until there are none.

@@ -4,12 +4,21 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from stack.core.host import Host
+from stack.core.tcp.states import State
 from stack.link.base import Link
 from stack.wire.batch import CAPACITY
 
 # Rounds of "tell applications, send what they wrote" before a driver looks at its device
 # again, so that two applications which only talk to each other cannot keep it from there.
 ROUNDS = 16
+
+
+def lingers(host: Host) -> bool:
+    """Whether a connection that its application closed has not come to its end yet."""
+    return any(
+        connection.orphan and connection.state not in (State.CLOSED, State.TIME_WAIT)
+        for connection in host.connections.values()
+    )
 
 
 class Driver(Protocol):
@@ -71,11 +80,19 @@ class Pump:
         """Sends what the host has to send; returns whether it must be called again soon."""
         self._follow_observers()
         for _ in range(ROUNDS):
-            while (out := self.host.transmit(now)).count:
-                self.link.transmit(out, now)
+            self._transmit(now)
             if not self._tell():
                 return False
         return True
+
+    def _transmit(self, now: int) -> None:
+        """Sends until the host has no more, which a batch that is not full says."""
+        while True:
+            out = self.host.transmit(now)
+            if out.count:
+                self.link.transmit(out, now)
+            if out.count < CAPACITY:
+                return
 
     def abandon(self, now: int) -> None:
         """Ends everything on the host: the link carries nothing any more."""

@@ -13,7 +13,7 @@ from stack.core.tcp.connection import Connection
 from stack.core.tcp.listener import Listener
 from stack.link.base import Link
 from stack.run.aio import AsyncioDriver
-from stack.run.pump import Driver
+from stack.run.pump import Driver, lingers
 from stack.sockets.names import check_port
 from stack.sockets.resolve import Endpoint, resolve, resolve_listening
 from stack.sockets.server import Server
@@ -21,6 +21,7 @@ from stack.sockets.tls import TlsSettings, client_tls, server_tls
 from stack.sockets.transport import TcpTransport
 
 BACKLOG = 100
+_GLANCE = 0.005  # seconds
 STREAM_LIMIT = 1 << 16  # bytes that a StreamReader holds before it stops reading
 
 ClientConnected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None] | None]
@@ -54,8 +55,14 @@ class AsyncHost:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def aclose(self) -> None:
-        """Resets what is still open, and gives the link back."""
+    async def aclose(self, linger: float = 1.0) -> None:
+        """Gives what was closed before up to `linger` seconds to reach its peer, resets what
+        is still open, and gives the link back.
+        """
+        patience = self.loop.time() + linger
+        # A connection that nobody owns tells nobody, so there is no event to wait for.
+        while lingers(self.host) and self.loop.time() < patience:  # noqa: ASYNC110
+            await asyncio.sleep(_GLANCE)
         self.host.close(self.driver.now())
         self.driver.close()
         self.link.close()

@@ -3,15 +3,19 @@
 import errno
 import ipaddress
 import socket
+import time
 from typing import Self
 
 from stack.core.host import Host
 from stack.link.base import Link
+from stack.run.pump import lingers
 from stack.run.thread import ThreadDriver
 from stack.sockets.names import error_of
 from stack.sockets.ports import WILDCARDS, Ports
 from stack.sockets.tcp_socket import Socket
 from stack.wire.address import pack
+
+_GLANCE = 0.005  # seconds
 
 
 class BlockingHost:
@@ -51,12 +55,21 @@ class BlockingHost:
             made.setblocking(False)
         return made
 
-    def close(self) -> None:
-        """Resets what is still open, ends the thread and gives the link back."""
+    def close(self, linger: float = 1.0) -> None:
+        """Gives what was closed before up to `linger` seconds to reach its peer, resets what
+        is still open, ends the thread and gives the link back.
+        """
+        patience = time.monotonic() + linger
+        while self._lingers() and time.monotonic() < patience:
+            time.sleep(_GLANCE)
         with self.driver.calling() as now:
             self.host.close(now)
         self.driver.close()
         self.link.close()
+
+    def _lingers(self) -> bool:
+        with self.driver.lock:
+            return self.driver.error is None and lingers(self.host)
 
     def check_local(self, address: str) -> None:
         """Raises OSError EADDRNOTAVAIL unless `address` is one of the host, or stands for all."""

@@ -11,13 +11,18 @@ FileObject = io.RawIOBase | Buffered | io.TextIOWrapper
 
 
 class SocketFile(io.RawIOBase):
-    """The raw bytes of a socket as a file; `mode` is "r", "w" or "rw"."""
+    """The raw bytes of a socket as a file; `mode` has an "r", a "w" or both."""
 
     def __init__(self, owner: "Socket", mode: str) -> None:
         super().__init__()
         self._socket: Socket | None = owner
-        self._mode = mode or "r"
+        self._mode = mode
         self._timed_out = False
+
+    @property
+    def mode(self) -> str:
+        """As of any file: "rb", "wb" or "rwb"."""
+        return "".join(letter for letter in "rw" if letter in self._mode) + "b"
 
     def readable(self) -> bool:
         return not self.closed and "r" in self._mode

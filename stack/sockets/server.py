@@ -39,7 +39,7 @@ class Server(asyncio.AbstractServer):
         self._tls = tls
         self._serving = False
         self._closed = False
-        self._transports: set[TcpTransport] = set()
+        self._transports: dict[TcpTransport, None] = {}  # a set that keeps its order
         self._waiters: list[asyncio.Future[None]] = []
         self._forever: asyncio.Future[None] | None = None
         for listener in self._listeners:
@@ -107,12 +107,12 @@ class Server(asyncio.AbstractServer):
 
     def close_clients(self) -> None:
         """Closes every connection that was accepted, after what was written is sent."""
-        for transport in self._transports.copy():
+        for transport in list(self._transports):
             transport.close()
 
     def abort_clients(self) -> None:
         """Resets every connection that was accepted."""
-        for transport in self._transports.copy():
+        for transport in list(self._transports):
             transport.abort()
 
     async def wait_closed(self) -> None:
@@ -141,11 +141,11 @@ class Server(asyncio.AbstractServer):
 
     def attach(self, transport: TcpTransport) -> None:
         """A transport begins."""
-        self._transports.add(transport)
+        self._transports[transport] = None
 
     def detach(self, transport: TcpTransport) -> None:
         """A transport has ended."""
-        self._transports.discard(transport)
+        self._transports.pop(transport, None)
         self._wake_waiters()
 
     def _wake_waiters(self) -> None:

@@ -184,17 +184,19 @@ class Socket:
 
     def _bind(self, address: str, port: int) -> None:
         self._host.check_local(address)
-        shared = self._settings.reuse_address
-        self._binding = self._host.ports.bind(address, port, shared=shared)
+        settings = self._settings
+        dual = address == "::" and not settings.only_ipv6
+        wanted = Binding(address, port, shared=settings.reuse_address, dual=dual)
+        self._binding = self._host.ports.bind(wanted)
 
     def _start_listening(self, places: int) -> None:
         if self._binding is None:
             self._bind("0.0.0.0" if self._version == 4 else "::", 0)
         assert self._binding
-        dual = self._binding.address == "::" and not self._settings.only_ipv6
-        address = None if dual else self._binding.address
+        address = None if self._binding.dual else self._binding.address
         self._listener = self._host.host.listen(address, self._binding.port, backlog=places)
         self._listener.owner = self._waiting
+        self._binding.listening = True
         self._settings.listening = True
         self._phase = Phase.LISTENING
 
@@ -331,7 +333,7 @@ class Socket:
             raise ValueError(f"invalid mode {mode!r} (only r, w, b allowed)")
         with self._driver.lock:
             self._check_open()
-            raw = SocketFile(self, mode.replace("b", ""))
+            raw = SocketFile(self, mode if "w" in mode else mode + "r")
             self._files += 1
         return raw.wrapped(mode, buffering, encoding, errors, newline)
 
@@ -403,6 +405,8 @@ class Socket:
         assert self._listener
         self._listener.close(self._driver.now())
         self._listener = None
+        if self._binding is not None:
+            self._binding.listening = False
         self._settings.listening = False
         self._phase = Phase.IDLE
         self._waiting.on_ready(Ready(0))

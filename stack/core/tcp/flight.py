@@ -58,6 +58,9 @@ class Flight:
     def __len__(self) -> int:
         return len(self._records)
 
+    def __bool__(self) -> bool:
+        return bool(self._records)
+
     @property
     def pipe(self) -> int:
         """Bytes that are thought to be still in the network (RFC 6675 §4)."""

@@ -44,7 +44,7 @@ def transmit(connection: "Connection", out: "Outbound", now: int) -> bool:
             or _new_data(connection, out, now)
         ):
             break
-    if out.full:
+    else:
         return False
     if connection.acks.due is not None:
         emit(connection, out, now, tcb.snd_nxt, _ACK, 0, connection.acks.due)
@@ -154,7 +154,7 @@ def _probe(connection: "Connection", out: "Outbound", now: int) -> bool:
     """
     if connection.probe_due:
         connection.probe_due = False
-        if len(connection.flight):
+        if connection.flight:
             _loss_probe(connection, out, now)
             return True
     if connection.window_probe_due:
@@ -224,7 +224,7 @@ def _new_data(connection: "Connection", out: "Outbound", now: int) -> bool:
     fin_due = bool(tcb.fin_queued) and not tcb.fin_sent
     if unsent == 0 and not fin_due:
         return False
-    if unsent and len(connection.flight) == 0:
+    if unsent and not connection.flight:
         _restart_after_idle(connection, now)
     length = _may_send(connection, unsent)
     if length == 0 and not (fin_due and unsent == 0 and _window_left(connection) > 0):
@@ -298,7 +298,7 @@ def _send_new(connection: "Connection", length: int, out: "Outbound", now: int, 
     tcb.fin_sent = tcb.fin_sent or fin
     if length % tcb.snd_mss:
         connection.small_end = end
-    if len(connection.flight) == 0:
+    if not connection.flight:
         connection.unacked_since = now
     connection.flight.sent(seq, end, now)
     if tcb.recovery:
@@ -311,7 +311,7 @@ def _send_new(connection: "Connection", length: int, out: "Outbound", now: int, 
 def _stuck(connection: "Connection") -> bool:
     """Something waits, nothing is in flight, and the window is what holds it back."""
     tcb = connection.tcb
-    if len(connection.flight):
+    if connection.flight:
         return False
     waiting = _unsent(connection) + (bool(tcb.fin_queued) and not tcb.fin_sent)
     return waiting > 0 and _window_left(connection) < min(waiting, tcb.snd_mss)

@@ -39,7 +39,6 @@ class Cause(Enum):
     CLOSE = "application closed"
     FIN = "FIN received"
     ACK_OF_FIN = "our FIN acknowledged"
-    FIN_AND_ACK = "FIN received and ours acknowledged"
     RESET = "reset received"
     ABORT = "aborted"
     TIMEOUT = "timed out"
@@ -73,13 +72,11 @@ TRANSITIONS: dict[tuple[State, Cause], State] = {
     (State.ESTABLISHED, Cause.FIN): State.CLOSE_WAIT,
     (State.FIN_WAIT_1, Cause.ACK_OF_FIN): State.FIN_WAIT_2,
     (State.FIN_WAIT_1, Cause.FIN): State.CLOSING,
-    (State.FIN_WAIT_1, Cause.FIN_AND_ACK): State.TIME_WAIT,
     (State.FIN_WAIT_2, Cause.FIN): State.TIME_WAIT,
     (State.CLOSE_WAIT, Cause.CLOSE): State.LAST_ACK,
     (State.CLOSING, Cause.ACK_OF_FIN): State.TIME_WAIT,
     (State.LAST_ACK, Cause.ACK_OF_FIN): State.CLOSED,
     (State.TIME_WAIT, Cause.TIMEOUT): State.CLOSED,
-    (State.TIME_WAIT, Cause.RESET): State.CLOSED,
     (State.TIME_WAIT, Cause.ABORT): State.CLOSED,
     (State.TIME_WAIT, Cause.REOPEN): State.CLOSED,
     **{(state, Cause.RESET): State.CLOSED for state in _SYNCHRONISED},

@@ -28,7 +28,7 @@ def _retransmission(connection: "Connection", now: int) -> None:
     if tcb.state in (State.SYN_SENT, State.SYN_RECEIVED):
         _syn_unanswered(connection, now)
         return
-    if len(connection.flight) == 0:
+    if not connection.flight:
         return
     if _gives_up(connection, now):
         return
@@ -77,7 +77,7 @@ def arm_loss_probe(connection: "Connection", now: int) -> None:
     detector = connection.detector
     if not isinstance(detector, Rack) or detector.probing or tcb.srtt == 0:
         return
-    if tcb.recovery != Recovery.OPEN or tcb.sacked or len(connection.flight) == 0:
+    if tcb.recovery != Recovery.OPEN or tcb.sacked or not connection.flight:
         return
     timeout = max(2 * tcb.srtt, connection.config.minimum_probe_timeout)
     if connection.flight.pipe <= tcb.snd_mss:
@@ -89,7 +89,7 @@ def arm_loss_probe(connection: "Connection", now: int) -> None:
 
 def _loss_probe(connection: "Connection", now: int) -> None:
     """RFC 8985 §7.3: new data if there is some, else the last segment again."""
-    if len(connection.flight) == 0:
+    if not connection.flight:
         return
     connection.probe_due = True
     connection.wants_output()

@@ -1,0 +1,76 @@
+"""What an endpoint holds for its application: datagrams, and errors about those it sent."""
+
+from enum import IntEnum
+from functools import lru_cache
+from typing import NamedTuple
+
+from stack.wire.address import text
+
+# What holding one thing costs beside its bytes, so that a flood of empty datagrams meets
+# the limit of the buffer, too.
+OVERHEAD = 256
+
+# A peer's address becomes text for every datagram: once is enough for most.
+address_text = lru_cache(maxsize=1024)(text)
+
+
+class Datagram(NamedTuple):
+    """A datagram that arrived. Addresses are 16 bytes; `destination` is what its sender
+    wrote: one of ours, or a group (RFC 1122 §4.1.3.5).
+    """
+
+    data: bytes
+    source: bytes
+    port: int
+    version: int
+    destination: bytes
+    ttl: int
+    traffic_class: int
+
+    @property
+    def address(self) -> str:
+        """The sender's address as text."""
+        return address_text(self.source, self.version)
+
+    @property
+    def cost(self) -> int:
+        """What it takes of the receive buffer, in bytes."""
+        return len(self.data) + OVERHEAD
+
+
+class Origin(IntEnum):
+    """Where an error comes from; the numbers are Linux's."""
+
+    LOCAL = 1
+    ICMP = 2
+    ICMP6 = 3
+
+
+class SendError(NamedTuple):
+    """Why a datagram of ours did not arrive (RFC 1122 §4.1.3.3).
+
+    `number` is the errno, `info` the MTU that would have done (bytes) or the pointer of a
+    parameter problem, `offender` the 16 bytes of who said so. `destination`, `port` and
+    `data`, as far as it was quoted, are of the datagram concerned.
+    """
+
+    number: int
+    origin: Origin
+    type: int
+    code: int
+    info: int
+    offender: bytes | None
+    version: int
+    destination: bytes
+    port: int
+    data: bytes
+
+    @property
+    def address(self) -> str:
+        """Where the datagram was going, as text."""
+        return address_text(self.destination, self.version)
+
+    @property
+    def cost(self) -> int:
+        """What it takes of the receive buffer, in bytes."""
+        return len(self.data) + OVERHEAD

@@ -1,0 +1,133 @@
+"""The driver with a thread of its own."""
+
+import errno
+import threading
+import time
+
+import pytest
+
+from stack.core.tcp.states import State
+from stack.run.thread import ThreadDriver
+from tests.support.packet_link import PacketLink, hosts
+
+
+class Owner:
+    """Waits for events under the driver's lock."""
+
+    def __init__(self, driver):
+        self.changed = driver.condition()
+        self.ready = 0
+
+    def on_ready(self, ready):
+        self.ready |= ready
+        self.changed.notify_all()
+
+    def wait(self, predicate):
+        with self.changed:
+            assert self.changed.wait_for(predicate, 10)
+
+
+@pytest.fixture
+def drivers():
+    links = PacketLink.pair()
+    pair = [ThreadDriver(*both) for both in zip(hosts(), links, strict=True)]
+    yield pair
+    for driver, link in zip(pair, links, strict=True):
+        driver.close()
+        link.close()
+
+
+def connect(drivers):
+    client, server = drivers
+    with server.calling():
+        listener = server.host.listen(None, 80)
+        accepting = listener.owner = Owner(server)
+    with client.calling() as now:
+        connection = client.host.connect("192.0.2.2", 80, now)
+        connecting = connection.owner = Owner(client)
+    connecting.wait(lambda: connection.state == State.ESTABLISHED)
+    accepting.wait(lambda: accepting.ready)
+    with server.calling():
+        return connection, listener.accept()
+
+
+def test_what_a_caller_does_leaves_without_another_call(drivers):
+    client, server = drivers
+    connection, accepted = connect(drivers)
+    owner = Owner(server)
+    with server.lock:
+        accepted.owner = owner
+    with client.calling() as now:
+        connection.send(b"hello", now)
+    owner.wait(lambda: accepted.available == 5)
+
+
+def test_timers_run_without_any_traffic(drivers):
+    client, server = drivers
+    server.close()
+    with client.calling() as now:
+        client.host.connect("192.0.2.2", 80, now)
+    sent = client.host.counters.as_dict()["IpOutRequests"]
+    time.sleep(1.3)
+    with client.lock:
+        assert client.host.counters.as_dict()["IpOutRequests"] == sent + 1
+
+
+def test_idle_threads_do_not_run(drivers):
+    connect(drivers)
+    time.sleep(0.1)
+    began = time.process_time()
+    time.sleep(0.3)
+    assert time.process_time() - began < 0.1
+
+
+def test_closing_ends_the_thread_and_may_be_repeated(drivers):
+    before = threading.active_count()
+    for driver in drivers:
+        driver.close()
+        driver.close()
+        driver.wake()
+    assert threading.active_count() == before - 2
+
+
+def test_an_owner_that_fails_does_not_end_the_thread(drivers, monkeypatch):
+    reports = []
+    monkeypatch.setattr(threading, "excepthook", reports.append)
+    client, server = drivers
+    connection, accepted = connect(drivers)
+
+    class Failing:
+        def on_ready(self, ready):
+            raise ZeroDivisionError
+
+    with server.lock:
+        accepted.owner = Failing()
+    with client.calling() as now:
+        connection.send(b"x", now)
+    deadline = time.monotonic() + 10
+    while not reports and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert reports[0].exc_type is ZeroDivisionError
+    owner = Owner(server)
+    with server.lock:
+        accepted.owner = owner
+    with client.calling() as now:
+        connection.send(b"y", now)
+    owner.wait(lambda: accepted.available == 2)
+
+
+def test_a_link_that_fails_ends_every_connection(drivers, monkeypatch):
+    client, _ = drivers
+    connection, _ = connect(drivers)
+    owner = Owner(client)
+    with client.lock:
+        connection.owner = owner
+
+    def fail(*_):
+        raise OSError(errno.EIO, "gone")
+
+    monkeypatch.setattr(client.link, "transmit", fail)
+    with client.calling() as now:
+        connection.send(b"x", now)
+    owner.wait(lambda: connection.error == errno.ECONNABORTED)
+    assert client.error.errno == errno.EIO
