@@ -8,6 +8,8 @@ from stack.core.ip.headers import Protocol
 from stack.core.ip.icmp import EchoReply, EchoRequest, IcmpError
 from stack.core.tcp import icmp_errors
 from stack.core.tcp.arrive import segment_arrives
+from stack.core.udp import icmp_errors as udp_errors
+from stack.core.udp.arrive import datagram_arrives
 from stack.core.why import Verdict, Why
 from stack.wire.address import raw
 from stack.wire.icmp import Unreachable4, Unreachable6
@@ -125,16 +127,18 @@ def _dispatch(host: "Host", packet: "Packet", now: int, *, ours: bool) -> Result
     if protocol == (Protocol.ICMP if packet.version == 4 else Protocol.IPV6_ICMP):
         return _icmp(host, packet, now, ours=ours)
     if protocol == Protocol.UDP:
-        return _udp(host, packet, now)
+        return _udp(host, packet, now, ours=ours)
     host.counters.count("IpInUnknownProtos")
     why = Why.UNREACHABLE if packet.version == 4 else Why.PARAMETER_PROBLEM
     _reply_error(host, icmp.unknown_protocol(packet, addresses=host.local), why, now)
     return Verdict.NO_PROTOCOL, ""
 
 
-def _udp(host: "Host", packet: "Packet", now: int) -> Result:
-    """No application has a UDP port open (RFC 1122 §4.1.3.1)."""
-    host.counters.count("UdpNoPorts")
+def _udp(host: "Host", packet: "Packet", now: int, *, ours: bool) -> Result:
+    """For an endpoint, or answered with port unreachable (RFC 1122 §4.1.3.1)."""
+    verdict = datagram_arrives(host, packet, ours=ours)
+    if verdict is not Verdict.NO_PORT:
+        return verdict, ""
     error = icmp.destination_unreachable(
         packet,
         Unreachable4.PORT_UNREACHABLE,
@@ -142,7 +146,7 @@ def _udp(host: "Host", packet: "Packet", now: int) -> Result:
         addresses=host.local,
     )
     _reply_error(host, error, Why.UNREACHABLE, now)
-    return Verdict.NO_PORT, ""
+    return verdict, ""
 
 
 def _reassemble(host: "Host", packet: "Packet", now: int) -> Result:
@@ -170,7 +174,9 @@ def _icmp(host: "Host", packet: "Packet", now: int, *, ours: bool) -> Result:
     if isinstance(message, EchoReply):
         host.counters.count("IcmpInEchoReps")
         return Verdict.ECHO_REPLY, ""
-    if isinstance(message, IcmpError) and icmp_errors.arrives(host, message, now):
+    if isinstance(message, IcmpError) and (
+        icmp_errors.arrives(host, message, now) or udp_errors.arrives(host, packet, message, now)
+    ):
         return Verdict.ICMP_ERROR, message.kind.name.lower().replace("_", " ")
     if isinstance(message, IcmpError):
         host.counters.count("IcmpInForeign")

@@ -29,6 +29,8 @@ from stack.core.tcp.isn import Secrets
 from stack.core.tcp.listener import Listener
 from stack.core.tcp.states import Cause, State
 from stack.core.timers import TimerQueue
+from stack.core.udp.endpoint import UdpEndpoint
+from stack.core.udp.ports import UdpPorts
 from stack.core.why import Verdict, Why
 from stack.errors import UsageError
 from stack.wire.address import fill_path, pack, raw
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from stack._native import Packet, Path
     from stack.wire.batch import Inbound
 
-Source = Connection | Listener
+Source = Connection | Listener | UdpEndpoint
 
 _REPLIES_MAX = 1024  # packets that wait without a connection: resets, ICMP
 
@@ -88,6 +90,7 @@ class Host:
         self._scratch = ffi.new("struct outgoing *")
         self._number = 0
         self._ip_id = int.from_bytes(random_bytes(2), "big")
+        self.udp = UdpPorts(self, random_bytes(32))
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -122,6 +125,7 @@ class Host:
         out.clear()
         while self._replies and not out.full:
             out.push_raw(*self._replies.popleft())
+        self.udp.transmit(out)
         ready = self.ready_to_send
         while ready and not out.full:
             connection = ready.popleft()
@@ -188,6 +192,21 @@ class Host:
         if not self.local.owns(packed):
             raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
         return parsed.version, packed
+
+    def open_udp(
+        self,
+        address: str | None = None,
+        port: int = 0,
+        *,
+        reuse_address: bool = False,
+        reuse_port: bool = False,
+    ) -> UdpEndpoint:
+        """A UDP endpoint bound to an address and port as with `listen`; see `UdpEndpoint.bind`."""
+        endpoint = self.udp.new(0)
+        endpoint.reuse_address = reuse_address
+        endpoint.reuse_port = reuse_port
+        endpoint.bind(address, port)
+        return endpoint
 
     def connect(
         self,
@@ -264,8 +283,9 @@ class Host:
             observer(event)
 
     def close(self, now: int) -> None:
-        """Ends everything: listeners close, connections are aborted."""
+        """Ends everything: listeners and UDP endpoints close, connections are aborted."""
         self.now = now
+        self.udp.close(now)
         for listeners in list(self.listeners.values()):
             for listener in list(listeners):
                 listener.close(now)
@@ -275,16 +295,23 @@ class Host:
                 connection.error = connection.error or errno.ECONNABORTED
                 self.tell(connection, Ready.ERROR | Ready.CLOSED)
             connection.abort(now)
+        for connection in list(self.connections.values()):
+            connection.finish(Cause.ABORT, 0, now)  # TIME-WAIT ends with the host
 
     # What the protocols ask for.
 
+    def next_number(self) -> int:
+        """A number that no connection or endpoint of this host has had."""
+        self._number += 1
+        return self._number
+
     def new_connection(self, path: "Path", state: State) -> Connection:
         """A connection for the four-tuple of `path`, entered in the flow table."""
-        self._number += 1
-        connection = Connection(self, self._number, path, state)
-        if not lib.flow_insert(self.flows, path, self._number):
+        number = self.next_number()
+        connection = Connection(self, number, path, state)
+        if not lib.flow_insert(self.flows, path, number):
             raise OSError(errno.ENOMEM, "Cannot allocate memory")
-        self.connections[self._number] = connection
+        self.connections[number] = connection
         return connection
 
     def forget(self, connection: Connection) -> None:
@@ -355,15 +382,19 @@ class Host:
 
     def send_whole(self, data: bytes, why: Why, identification: int) -> None:
         """Queues a packet of any size, in fragments where the path asks for them."""
-        mtu = self.mtu
+        for piece, detail in self.in_pieces(data, self.mtu, identification):
+            self.reply(piece, why, detail)
+
+    def in_pieces(self, data: bytes, mtu: int, identification: int) -> list[tuple[bytes, str]]:
+        """A packet as it is, or its fragments of at most `mtu` bytes, each with what it is."""
         if len(data) <= mtu:
-            self.reply(data, why)
-            return
+            return [(data, "")]
         pieces = fragment(data, mtu, identification)
         self.counters.count("IpFragOKs")
         self.counters.count("IpFragCreates", len(pieces))
-        for index, piece in enumerate(pieces, 1):
-            self.reply(piece, why, f"fragment {index} of {len(pieces)}")
+        return [
+            (piece, f"fragment {index} of {len(pieces)}") for index, piece in enumerate(pieces, 1)
+        ]
 
     def reply(self, data: bytes, why: Why, detail: str = "") -> None:
         """Queues a packet that belongs to no connection; too many are dropped."""

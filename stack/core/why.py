@@ -119,3 +119,4 @@ class Verdict(Reason):
     NO_PORT = "no listener on this port", "RFC 1122 §4.1.3.1"
     NO_PROTOCOL = "protocol not supported", "RFC 1122 §3.2.2.1"
     DATAGRAM = "datagram for an open port", "RFC 768"
+    NO_ROOM = "receive buffer is full: dropped", "RFC 1122 §4.1.1"

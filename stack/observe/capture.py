@@ -3,20 +3,20 @@
 TLS secrets are embedded, so that Wireshark opens the file decrypted.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
 from stack.core.events import Event, KeyLogged, PacketReceived, PacketSent
 from stack.errors import UsageError
-from stack.observe.dissect.tls_messages import SERVER_HELLO
+from stack.observe.dissect.tls import CHANGE_CIPHER_SPEC, HANDSHAKE
+from stack.observe.dissect.tls_messages import CLIENT_KEY_EXCHANGE, SERVER_HELLO
 from stack.observe.reasons import explanation
 from stack.wire.pcapng import Writer
 from stack.wire.segment import parse
 
-CLIENT_KEY_EXCHANGE = 16
 HELD_MAX = 64
 
 
@@ -33,7 +33,7 @@ class Capture:
     def __init__(self, path: str | Path, *, epoch_us: int | None = None) -> None:
         self.error = ""  # why writing ended early
         self._epoch_us = epoch_us
-        self._writer = Writer(open_capture(path))
+        self._writer = open_capture(path)
         self._held: list[PacketReceived] = []
 
     @property
@@ -85,12 +85,12 @@ class Capture:
             self.error = f"the capture ends early: {error.strerror}"
 
 
-def open_capture(path: str | Path) -> BinaryIO:
-    """Opens a file to write a capture to; "-" is standard output. UsageError: it cannot be."""
-    if str(path) == "-":
-        return sys.stdout.buffer
+def open_capture(path: str | Path, *, epoch_us: int = 0) -> Writer:
+    """Begins a capture file; "-" is standard output. UsageError: it cannot be written."""
     try:
-        return Path(path).open("wb")
+        if str(path) == "-":
+            return Writer(os.fdopen(os.dup(sys.stdout.fileno()), "wb"), epoch_us=epoch_us)
+        return Writer(Path(path).open("wb"), epoch_us=epoch_us)
     except OSError as error:
         raise UsageError(
             f"cannot write the capture {path}: {error.strerror}; name a file in a directory"
@@ -99,8 +99,16 @@ def open_capture(path: str | Path) -> BinaryIO:
 
 
 def _brings_secrets(data: bytes) -> bool:
-    """Whether a packet begins a TLS message that lets its receiver compute secrets."""
+    """Whether a packet begins TLS messages that let its receiver compute secrets.
+
+    A client computes them from the Server Hello. A server of TLS 1.3 publishes the client's
+    last secret when the client's flight has come, which begins with a Change Cipher Spec; one
+    of TLS 1.2 has its secret from the Client Key Exchange.
+    """
     tcp = parse(data).tcp
-    if tcp is None or len(tcp.text) < 6 or tcp.text[:2] != b"\x16\x03":
+    if tcp is None or len(tcp.text) < 6 or tcp.text[1] != 3:
         return False
-    return tcp.text[5] in (SERVER_HELLO, CLIENT_KEY_EXCHANGE)
+    kind, message = tcp.text[0], tcp.text[5]
+    return kind == CHANGE_CIPHER_SPEC or (
+        kind == HANDSHAKE and message in (SERVER_HELLO, CLIENT_KEY_EXCHANGE)
+    )

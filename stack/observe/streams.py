@@ -222,6 +222,8 @@ def _analyse(flow: Flow, half: Half, other: Half, segment: _Segment) -> list[str
         half.duplicates += 1
         mark = f"{DUPLICATE} {half.acked_by}#{half.duplicates}"
     marks = [mark] if mark else []
+    if mark == ZERO_WINDOW_PROBE_ACK:
+        marks.append(ZERO_WINDOW)
     if segment.ack > half.ack >= 0 and not other.seen.contains(half.ack, segment.ack):
         marks.append(ACKED_UNSEEN)
     if mark != KEEP_ALIVE:

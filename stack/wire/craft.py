@@ -150,12 +150,17 @@ def build_tcp(
     checksum: int | None = None,
     **ip: Unpack[IpFields],
 ) -> bytes:
-    """An IP packet with a TCP segment; options are padded with zeros to a multiple of four."""
+    """An IP packet with a TCP segment; options are padded with zeros to a multiple of four.
+
+    ValueError: the options do not fit, unless `header_length` is given.
+    """
     src, dst = ip_address(src), ip_address(dst)
     if not isinstance(options, bytes):
         options = b"".join(option.encode() for option in options)
     options += bytes(-len(options) % 4)
     length = 20 + len(options) if header_length is None else header_length
+    if length > 60:
+        raise ValueError(f"{len(options)} bytes of options, and a TCP header has room for 40")
     field = length // 4 << 12 | reserved << 9 | flags
     head = pack("!HHIIHHHH", sport, dport, seq, ack, field, window, 0, urgent)
     segment = _with_checksum(src, dst, TCP, head + options + text, 16, checksum)

@@ -123,9 +123,11 @@ class Writer:
         """Ends the capture with its statistics and closes the stream; again is harmless."""
         if self._closed:
             return
-        self._write(interface_statistics(self._last_us, self.packets))
-        self._closed = True
-        self._stream.close()
+        try:
+            self._write(interface_statistics(self._last_us, self.packets))
+        finally:
+            self._closed = True
+            self._stream.close()
 
     def _write(self, block: bytes) -> None:
         if not self._closed:

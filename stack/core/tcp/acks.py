@@ -44,8 +44,11 @@ class AckPolicy:
         elif not connection.deadlines[Timer.DELAYED_ACK]:
             connection.start_timer(Timer.DELAYED_ACK, now + connection.config.delayed_ack)
 
-    def on_sent(self, connection: "Connection") -> None:
-        """A segment left that acknowledges everything."""
-        self.due = None
+    def on_sent(self, connection: "Connection", gaps_told: bool) -> None:
+        """A segment left that acknowledges everything; when it had no room for SACK blocks,
+        an ACK that is due stays due.
+        """
+        if gaps_told:
+            self.due = None
         self.waiting = 0
         connection.stop_timer(Timer.DELAYED_ACK)

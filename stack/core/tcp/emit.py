@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _TIMESTAMPS = lib.OPTION_TIMESTAMPS
 _SACK = lib.OPTION_SACK
 _RST = lib.FLAG_RST
+_SACK_HEADER = 4  # bytes, padded to a word
+_SACK_BLOCK = 8
 
 
 def emit(
@@ -39,12 +41,13 @@ def emit(
     e.urgent = 0
     e.options = 0
     e.sack_count = 0
+    gaps_told = True
     if flags & _RST:
         e.window = 0
     else:
         _announce(connection, e)
         if tcb.sack_ok and connection.reassembly.has_blocks:
-            _sack(connection, e)
+            gaps_told = _sack(connection, e, length)
     if tcb.ts_ok:
         e.options |= _TIMESTAMPS
         e.tsval = connection.timestamp(now)
@@ -52,7 +55,7 @@ def emit(
     _build(connection, out, e, (seq - tcb.snd_una) & MASK, length)
     out.push(why, detail)
     tcb.last_ack_sent = tcb.rcv_nxt
-    connection.acks.on_sent(connection)
+    connection.acks.on_sent(connection, gaps_told)
     connection.last_sent_at = now
 
 
@@ -66,14 +69,23 @@ def _announce(connection: "Connection", e: "Emit") -> None:
         tcb.rcv_adv = edge
 
 
-def _sack(connection: "Connection", e: "Emit") -> None:
-    """Three blocks beside a timestamp, four without (RFC 2018 §3)."""
-    blocks = connection.reassembly.blocks(3 if connection.tcb.ts_ok else 4)
+def _sack(connection: "Connection", e: "Emit", length: int) -> bool:
+    """Three blocks beside a timestamp, four without (RFC 2018 §3), and no more than fit
+    beside `length` bytes of text (RFC 6691 §2); returns whether any did.
+    """
+    tcb = connection.tcb
+    limit = 3 if tcb.ts_ok else 4
+    if length:
+        limit = min(limit, (tcb.snd_mss - length - _SACK_HEADER) // _SACK_BLOCK)
+    if limit <= 0:
+        return False
+    blocks = connection.reassembly.blocks(limit)
     e.options |= _SACK
     e.sack_count = len(blocks)
     for index, (left, right) in enumerate(blocks):
         e.sack[2 * index] = left
         e.sack[2 * index + 1] = right
+    return True
 
 
 def _build(connection: "Connection", out: "Outbound", e: "Emit", offset: int, length: int) -> None:

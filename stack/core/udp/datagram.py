@@ -46,12 +46,26 @@ class Origin(IntEnum):
     ICMP6 = 3
 
 
+class Route(NamedTuple):
+    """From where to where a datagram goes; addresses are 16 bytes."""
+
+    version: int
+    source: bytes
+    destination: bytes
+    port: int
+
+    @property
+    def address(self) -> str:
+        """The destination as text."""
+        return address_text(self.destination, self.version)
+
+
 class SendError(NamedTuple):
     """Why a datagram of ours did not arrive (RFC 1122 §4.1.3.3).
 
     `number` is the errno, `info` the MTU that would have done (bytes) or the pointer of a
-    parameter problem, `offender` the 16 bytes of who said so. `destination`, `port` and
-    `data`, as far as it was quoted, are of the datagram concerned.
+    parameter problem, `offender` the 16 bytes of who said so, None for this host. `data` is
+    as much of the datagram as was quoted.
     """
 
     number: int
@@ -60,15 +74,8 @@ class SendError(NamedTuple):
     code: int
     info: int
     offender: bytes | None
-    version: int
-    destination: bytes
-    port: int
+    route: Route
     data: bytes
-
-    @property
-    def address(self) -> str:
-        """Where the datagram was going, as text."""
-        return address_text(self.destination, self.version)
 
     @property
     def cost(self) -> int:

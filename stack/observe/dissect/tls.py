@@ -85,6 +85,19 @@ class _Direction:
     waiting_bytes: int = 0
     given_up: bool = False
 
+    def wait(self, waiting: _Waiting) -> None:
+        """Keeps a record, or gives all of them up when they are too many."""
+        self.waiting.append(waiting)
+        self.waiting_bytes += len(waiting.record.fragment)
+        if self.waiting_bytes > WAITING_MAX:
+            self.given_up = True
+            self.forget(len(self.waiting))
+
+    def forget(self, count: int) -> None:
+        """Lets go of the first records that wait."""
+        self.waiting_bytes -= sum(len(each.record.fragment) for each in self.waiting[:count])
+        del self.waiting[:count]
+
 
 class _SecretMissing(Exception):
     """The secret of a record is not known yet."""
@@ -118,13 +131,11 @@ class Tls:
         named = Named("")
         while record := self._next_record(buffer):
             self._take(side, record, named)
-        self._name_protocol(named)
+        self._settle(named)
         if len(buffer) >= 5 and not _plausible(buffer):
             buffer.clear()
             return named if named.items else None
-        if buffer:
-            named.open = True
-            named.head = ""
+        named.open = bool(buffer)
         return named
 
     def finish(self, side: Side) -> Named | None:
@@ -137,22 +148,29 @@ class Tls:
         """
         for side in (CLIENT, SERVER):
             direction = self._directions[side]
-            while direction.waiting:
-                first = direction.waiting[0]
-                named = Named("")
+            at = 0
+            while at < len(direction.waiting):
+                waiting, named = direction.waiting[at], Named("")
                 try:
-                    self._open_and_name(side, first.record, named)
+                    self._open_and_name(side, waiting.record, named)
                 except _SecretMissing:
-                    break
-                del direction.waiting[0]
-                direction.waiting_bytes -= len(first.record.fragment)
-                first.named.items[first.index] = ", ".join(named.items)
-                first.named.protocol = named.protocol or first.named.protocol
-                self._name_protocol(named)
-                yield first.record.packet, named
+                    if not self._may_skip(direction):
+                        break
+                    at += 1
+                    continue
+                direction.forget(at + 1)
+                at = 0
+                waiting.named.protocol = named.protocol or waiting.named.protocol
+                self._settle(named)
+                waiting.named.items[waiting.index] = ", ".join(named.items)
+                yield waiting.record.packet, named
 
-    def _name_protocol(self, named: Named) -> None:
+    def _settle(self, named: Named) -> None:
+        """Says at least that records brought a part of something larger."""
+        if named.open and not named.items:
+            named.items.append(SEGMENT)
         named.protocol = named.protocol or VERSION_NAMES.get(self._version, "TLS")
+        named.open, named.head = False, ""
 
     def _next_record(self, buffer: bytearray) -> _Record | None:
         if len(buffer) < 5 or not _plausible(buffer):
@@ -176,24 +194,25 @@ class Tls:
             self._take_content(side, record.kind, record.fragment, named)
 
     def _take_encrypted(self, side: Side, record: _Record, named: Named) -> None:
-        """Opens a record, or lets it wait: behind one that waits, every other must too."""
+        """Opens a record, or lets it wait: behind one that waits, others must too."""
         direction = self._directions[side]
-        if not direction.waiting:
+        if not direction.waiting or self._may_skip(direction):
             try:
                 self._open_and_name(side, record, named)
             except _SecretMissing:
                 pass
             else:
+                direction.forget(len(direction.waiting))
                 return
         named.items.append(_OPAQUE_NAMES[record.kind])
-        self._wait(direction, _Waiting(record, named, len(named.items) - 1))
+        direction.wait(_Waiting(record, named, len(named.items) - 1))
 
-    def _wait(self, direction: _Direction, waiting: _Waiting) -> None:
-        direction.waiting.append(waiting)
-        direction.waiting_bytes += len(waiting.record.fragment)
-        if direction.waiting_bytes > WAITING_MAX:
-            direction.given_up = True
-            direction.waiting.clear()
+    def _may_skip(self, direction: _Direction) -> bool:
+        """Whether a later record may be readable though the secret of an earlier one is unknown.
+
+        A key log may hold the application secrets alone; then the handshake goes by unread.
+        """
+        return self._version == TLS_1_3 and direction.epoch == 0
 
     def _open_and_name(self, side: Side, record: _Record, named: Named) -> None:
         opened = self._open(side, record)
@@ -223,10 +242,7 @@ class Tls:
     def _open_first_13(
         self, side: Side, hello: ServerHello, record: _Record
     ) -> tuple[int, bytes] | None:
-        """Finds the secret that opens the first record of an epoch.
-
-        A capture may hold the application secret alone; then the handshake goes by unread.
-        """
+        """Finds the secret that opens the first record of an epoch."""
         direction = self._directions[side]
         known = False
         for epoch in range(direction.epoch, len(_LABELS[side])):
@@ -271,10 +287,6 @@ class Tls:
             self._inner_over = inner is None
             named.items.append("Application Data")
             return
-        if not inner.items:
-            inner.items.append(f"{inner.head} {SEGMENT}".lstrip())
-            inner.protocol = named.protocol
-        inner.open = False  # the record is whole, though the message in it is not
         named.absorb(inner)
 
     def _take_handshake(self, side: Side, text: bytes, named: Named) -> None:

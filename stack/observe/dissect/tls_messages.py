@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 CLIENT_HELLO = 1
 SERVER_HELLO = 2
+CLIENT_KEY_EXCHANGE = 16
 FINISHED = 20
 KEY_UPDATE = 24
 
@@ -26,7 +27,7 @@ HANDSHAKE_NAMES = {
     13: "Certificate Request",
     14: "Server Hello Done",
     15: "Certificate Verify",
-    16: "Client Key Exchange",
+    CLIENT_KEY_EXCHANGE: "Client Key Exchange",
     FINISHED: "Finished",
     21: "Certificate URL",
     22: "Certificate Status",
