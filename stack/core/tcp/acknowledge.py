@@ -109,12 +109,14 @@ def _is_dsack(blocks: list[tuple[int, int]], ack: int) -> bool:
 def _update_window(connection: "Connection", seg: "Packet") -> bool:
     """Takes the window of a segment that is not older than the last one taken
     (RFC 9293 §3.10.7.4); returns whether it changed.
+
+    A repeated segment has an old sequence number, but when it acknowledges more, it was
+    sent later: its window counts, or the old one would now reach beyond what was offered.
     """
     tcb = connection.tcb
     if lt(seg.ack, tcb.snd_una):
         return False
-    newer = lt(tcb.snd_wl1, seg.seq) or (tcb.snd_wl1 == seg.seq and not lt(seg.ack, tcb.snd_wl2))
-    if not newer:
+    if seg.ack == tcb.snd_wl2 and lt(seg.seq, tcb.snd_wl1):
         return False
     wnd = seg.window << tcb.snd_wscale
     changed: bool = wnd != tcb.snd_wnd

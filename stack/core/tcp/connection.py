@@ -17,6 +17,7 @@ from stack.core.tcp.flight import Flight
 from stack.core.tcp.frto import ForwardRto
 from stack.core.tcp.keepalive import KeepAlive
 from stack.core.tcp.newreno import NewReno
+from stack.core.tcp.pacing import Pacer
 from stack.core.tcp.prr import ProportionalRateReduction
 from stack.core.tcp.reassembly import Reassembly
 from stack.core.tcp.states import SENDING, Cause, State, follow
@@ -69,6 +70,7 @@ class Connection:
         "number",
         "orphan",
         "owner",
+        "pacer",
         "path",
         "places",
         "probe_due",
@@ -131,6 +133,7 @@ class Connection:
         self.window_probe_due = False
         self.keepalive = KeepAlive()
         self.keepalive_due = False
+        self.pacer = Pacer()
         self.user_timeout = 0  # µs, 0: the configured R2 (MUST-21)
         self.ack_verdict = Verdict.ACKNOWLEDGEMENT  # what the last ACK field meant
 

@@ -57,6 +57,8 @@ def emit(
     tcb.last_ack_sent = tcb.rcv_nxt
     connection.acks.on_sent(connection, gaps_told)
     connection.last_sent_at = now
+    if length:
+        connection.pacer.on_sent(length, now)
 
 
 def _announce(connection: "Connection", e: "Emit") -> None:
@@ -64,9 +66,9 @@ def _announce(connection: "Connection", e: "Emit") -> None:
     tcb = connection.tcb
     field = window.field(tcb, window.to_announce(tcb))
     e.window = field
-    edge = (tcb.rcv_nxt + (field << tcb.rcv_wscale)) & MASK
-    if (edge - tcb.rcv_nxt) & MASK > window.announced(tcb):
-        tcb.rcv_adv = edge
+    promised = field << tcb.rcv_wscale
+    if promised > window.announced(tcb):
+        tcb.rcv_adv = (tcb.rcv_nxt + promised) & MASK
 
 
 def _sack(connection: "Connection", e: "Emit", length: int) -> bool:

@@ -38,6 +38,9 @@ def transmit(connection: "Connection", out: "Outbound", now: int) -> bool:
     if tcb.state in (State.SYN_SENT, State.SYN_RECEIVED, State.CLOSED):
         return _before_established(connection, out, now)
     while not out.full:
+        if connection.pacer.rate and _paced(connection, now):
+            _probe(connection, out, now)
+            break
         if not (
             (tcb.lost and _retransmit(connection, out, now))
             or _probe(connection, out, now)
@@ -92,7 +95,18 @@ def _syn(connection: "Connection", out: "Outbound", now: int) -> bool:
 def largest_text(connection: "Connection") -> int:
     """Bytes of text that one packet handed to the link may carry."""
     mss: int = connection.tcb.snd_mss
-    return _SUPER_TEXT // mss * mss if connection.host.offload else mss
+    if not connection.host.offload:
+        return mss
+    most = _SUPER_TEXT // mss * mss
+    return min(most, connection.pacer.burst(mss)) if connection.pacer.rate else most
+
+
+def _paced(connection: "Connection", now: int) -> bool:
+    """Whether data has to wait for its time; a timer runs then."""
+    due = connection.pacer.wait_until(now)
+    if due:
+        connection.start_timer(Timer.PACING, due)
+    return due > 0
 
 
 def _retransmit(connection: "Connection", out: "Outbound", now: int) -> bool:

@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 def sample(tcb: "Tcb", rtt: int, config: "TcpConfig") -> None:
     """Takes one measurement of `rtt` µs into srtt, rttvar and rto (RFC 6298 §2.2, §2.3)."""
     rtt = max(rtt, 1)
-    if tcb.srtt == 0:
-        tcb.srtt = rtt
-        tcb.rttvar = rtt // 2
+    srtt, rttvar, min_rtt = tcb.srtt, tcb.rttvar, tcb.min_rtt
+    if srtt == 0:
+        srtt, rttvar = rtt, rtt // 2
     else:
-        deviation = abs(tcb.srtt - rtt)
-        tcb.rttvar += (deviation - tcb.rttvar) // 4
-        tcb.srtt = max(1, tcb.srtt + (rtt - tcb.srtt) // 8)
-    if tcb.min_rtt == 0 or rtt < tcb.min_rtt:
+        rttvar += (abs(srtt - rtt) - rttvar) // 4
+        srtt = max(1, srtt + (rtt - srtt) // 8)
+    tcb.srtt, tcb.rttvar = srtt, rttvar
+    if min_rtt == 0 or rtt < min_rtt:
         tcb.min_rtt = rtt
     update_rto(tcb, config)
 

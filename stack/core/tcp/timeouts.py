@@ -123,6 +123,10 @@ def _keepalive(connection: "Connection", now: int) -> None:
         connection.wants_output()
 
 
+def _pacing(connection: "Connection", now: int) -> None:
+    connection.wants_output()
+
+
 def _time_wait(connection: "Connection", now: int) -> None:
     if connection.tcb.state == State.TIME_WAIT:
         connection.finish(Cause.TIMEOUT, 0, now)
@@ -137,5 +141,6 @@ _ACTIONS = {
     Timer.PERSIST: _persist,
     Timer.DELAYED_ACK: _delayed_ack,
     Timer.KEEPALIVE: _keepalive,
+    Timer.PACING: _pacing,
     Timer.TIME_WAIT: _time_wait,
 }
