@@ -87,6 +87,7 @@ COUNTERS: Mapping[str, str] = {
     "TCPLossProbes": "tail loss probes sent",
     "TCPSpuriousRTOs": "retransmission timeouts that turned out needless",
     "TCPFullUndo": "recoveries taken back because nothing had been lost",
+    "TCPEcnReductions": "times the window was reduced because marks were echoed",
     "TCPSackRecovery": "recoveries begun by SACK",
     "TCPRenoRecovery": "recoveries begun by duplicate ACKs",
     "TCPSACKReneging": "times a receiver threw away what it had selectively acknowledged",

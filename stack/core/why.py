@@ -43,6 +43,7 @@ class Why(Reason):
     GAP_FILLED = "segment filled a gap: acknowledged at once", "RFC 5681 §4.2"
     DUPLICATE = "duplicate segment: acknowledged again", "RFC 9293 §3.10.7.4"
     OUT_OF_WINDOW = "segment outside the receive window", "RFC 9293 §3.10.7.4"
+    CONGESTION_MARKS = "several congestion marks: reported at once", "RFC 9768 §3.2.2.5.1"
     FIN_RECEIVED = "FIN received: acknowledged at once", "RFC 9293 §3.10.7.4"
     WINDOW_UPDATE = "window update: the application made room", "RFC 9293 §3.8.6.2.2"
     WINDOW_PROBED = "answer to a window probe", "RFC 9293 §3.8.6.1"

@@ -7,6 +7,7 @@ from stack.core.events import RttSampled
 from stack.core.ready import Ready
 from stack.core.tcp import recovery, rtt, timeouts
 from stack.core.tcp.congestion.base import Sample
+from stack.core.tcp.ecn import Mode
 from stack.core.tcp.recovery import Delivery
 from stack.core.tcp.recovery_state import Recovery
 from stack.core.tcp.timers import Timer
@@ -25,6 +26,8 @@ def take(connection: "Connection", seg: "Packet", now: int) -> None:
     """
     tcb = connection.tcb
     flight_before = (tcb.snd_nxt - tcb.snd_una) & MASK
+    if connection.ecn.mode is not Mode.OFF:
+        connection.ecn.on_ack(connection, seg, now)
     if flight_before == 0:
         connection.ack_verdict = Verdict.ACKNOWLEDGEMENT
         _update_window(connection, seg)

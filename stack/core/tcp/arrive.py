@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from stack._native import lib
 from stack.core.ready import Ready
 from stack.core.tcp import acknowledge, handshake, receive, syn_sent, window
+from stack.core.tcp.ecn import Mode
 from stack.core.tcp.states import RECEIVING, Cause, State
 from stack.core.tcp.timers import Timer
 from stack.core.why import Verdict, Why
@@ -39,6 +40,8 @@ def segment_arrives(connection: "Connection", seg: "Packet", now: int) -> Verdic
     )
     if verdict is not None:
         return verdict
+    if connection.ecn.mode is not Mode.OFF:
+        connection.ecn.on_segment(connection, seg)
     check_urg(connection, seg)
     verdict = segment_text(connection, seg, now)
     return check_fin(connection, seg, now) or verdict

@@ -14,6 +14,9 @@ class TcpConfig:
     window_scaling: bool = True
     timestamps: bool = True
     sack: bool = True
+    # "off", "passive" (granted when the peer asks, as Linux does), "classic" (asked for,
+    # RFC 3168) or "accurate" (asked for, RFC 9768, with classic ECN as the fallback).
+    ecn: str = "passive"
     # Announce the scaled window in a segment of its own right after the handshake,
     # as BSD stacks do: the SYN could carry at most 65,535 (RFC 7323 §2.2).
     scaled_window_update: bool = False

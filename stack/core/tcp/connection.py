@@ -13,6 +13,7 @@ from stack.core.events import ApplicationCalled, CwndChanged, StateChanged, Time
 from stack.core.ready import Ready
 from stack.core.tcp import congestion, timeouts, window
 from stack.core.tcp.acks import AckPolicy
+from stack.core.tcp.ecn import Ecn
 from stack.core.tcp.flight import Flight
 from stack.core.tcp.frto import ForwardRto
 from stack.core.tcp.keepalive import KeepAlive
@@ -57,6 +58,7 @@ class Connection:
         "cwnd_limited",
         "deadlines",
         "detector",
+        "ecn",
         "error",
         "flight",
         "frto",
@@ -117,6 +119,7 @@ class Connection:
         self.acks = AckPolicy(self.config.quick_acks)
         self.detector: LossDetector = NewReno()
         self.congestion = congestion.create(self.config.congestion, tcb, self.config.initial_window)
+        self.ecn = Ecn(self.config.ecn)
         self.prr = ProportionalRateReduction()
         self.undo = Undo()
         self.frto = ForwardRto()

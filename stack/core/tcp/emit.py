@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from stack._native import ffi, lib
 from stack.core.tcp import handshake, window
+from stack.core.tcp.ecn import ECT_0, NOT_ECT, Mode
 from stack.core.tcp.states import State
 from stack.core.why import Why
 from stack.wire.sequence import MASK
@@ -52,6 +53,8 @@ def emit(
         e.options |= _TIMESTAMPS
         e.tsval = connection.timestamp(now)
         e.tsecr = tcb.ts_recent
+    if connection.ecn.mode is not Mode.OFF:
+        _mark(connection, e, fresh=length > 0 and seq == tcb.snd_nxt)
     _build(connection, out, e, (seq - tcb.snd_una) & MASK, length)
     out.push(why, detail)
     tcb.last_ack_sent = tcb.rcv_nxt
@@ -59,6 +62,14 @@ def emit(
     connection.last_sent_at = now
     if length:
         connection.pacer.on_sent(length, now)
+
+
+def _mark(connection: "Connection", e: "Emit", *, fresh: bool) -> None:
+    """ECN flags, and ECT(0) on new data only (RFC 3168 §6.1.4, §6.1.5)."""
+    path = connection.path
+    path.traffic_class = path.traffic_class & 0xFC | (ECT_0 if fresh else NOT_ECT)
+    if not e.flags & _RST:
+        e.flags |= connection.ecn.flags(fresh)
 
 
 def _announce(connection: "Connection", e: "Emit") -> None:
@@ -112,6 +123,7 @@ def emit_syn(connection: "Connection", out: "Outbound", now: int, why: Why, deta
     answering = tcb.state == State.SYN_RECEIVED
     e.seq = tcb.iss
     e.flags = lib.FLAG_SYN | (lib.FLAG_ACK if answering else 0)
+    e.flags |= connection.ecn.syn_ack_flags() if answering else connection.ecn.syn_flags()
     e.ack = tcb.rcv_nxt if answering else 0
     e.urgent = 0
     e.sack_count = 0

@@ -88,6 +88,7 @@ class Listener:
         connection.move(Cause.SYN, now)
         handshake.prepare(connection, now, above)
         handshake.take_options(connection, seg, now)
+        connection.ecn.on_syn(seg)
         self.half_open[connection] = None
         connection.syn_why = Why.SYN_ACCEPTED
         connection.wants_output()

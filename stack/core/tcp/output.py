@@ -95,7 +95,7 @@ def _syn(connection: "Connection", out: "Outbound", now: int) -> bool:
 def largest_text(connection: "Connection") -> int:
     """Bytes of text that one packet handed to the link may carry."""
     mss: int = connection.tcb.snd_mss
-    if not connection.host.offload:
+    if not connection.host.offload or connection.ecn.wants_single_segments:
         return mss
     most = _SUPER_TEXT // mss * mss
     return min(most, connection.pacer.burst(mss)) if connection.pacer.rate else most

@@ -41,6 +41,7 @@ def _check_rst(connection: "Connection", acceptable: bool, now: int) -> Verdict:
 def _check_syn(connection: "Connection", seg: "Packet", acked: bool, now: int) -> Verdict:
     handshake.take_options(connection, seg, now)
     if acked:
+        connection.ecn.on_syn_ack(seg)
         connection.tcb.snd_wl2 = seg.ack
         handshake.establish(connection, seg, Cause.SYN_ACK, now)
         connection.host.counters.count("TcpActiveOpens")

@@ -57,6 +57,7 @@ def _syn_unanswered(connection: "Connection", now: int) -> None:
         connection.finish(Cause.TIMEOUT, errno.ETIMEDOUT, now)
         return
     tcb.backoff += 1
+    connection.ecn.give_up()
     # RFC 6298 §5.7: three seconds once the handshake is over, if its SYN was lost.
     connection.syn_why = Why.SYN_RETRANSMITTED
     tcb.cwnd = tcb.snd_mss

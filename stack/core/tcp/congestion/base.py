@@ -51,6 +51,10 @@ class CongestionControl(ABC):
     def on_congestion(self, flight: int, now: int) -> None:
         """A loss was found; sets ssthresh and cwnd for recovery."""
 
+    def on_ecn(self, flight: int, now: int) -> None:
+        """Marks were echoed: the queue is short, so a smaller cut will do (RFC 8511)."""
+        self.on_congestion(flight, now)
+
     def on_recovered(self, now: int) -> None:
         """Loss recovery is over: the window is what the loss left (RFC 6582 §3.2 step 3)."""
         self.tcb.cwnd = max(self.tcb.ssthresh, 2 * self.tcb.snd_mss)

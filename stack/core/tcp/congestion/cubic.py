@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from stack._native import Tcb
 
 BETA = 0.7  # RFC 9438 §4.6
+BETA_ECN = 0.85
 C = 0.4  # segments per second³, RFC 9438 §5.1
 # RFC 9438 §4.3: keeps the Reno-friendly estimate at Reno's average window.
 ALPHA = 3 * (1 - BETA) / (1 + BETA)
@@ -96,6 +97,13 @@ class Cubic(CongestionControl):
         """Starts anew from one segment (RFC 9438 §4.8)."""
         super().on_timeout(flight, now)
         self._k = 0.0
+
+    def on_ecn(self, flight: int, now: int) -> None:
+        """RFC 8511 §3: multiplies by 0.85 instead of 0.7."""
+        tcb = self.tcb
+        limit = min(flight, tcb.cwnd)
+        super().on_ecn(flight, now)
+        tcb.cwnd = tcb.ssthresh = max(int(limit * BETA_ECN), 2 * tcb.snd_mss)
 
     def on_undo(self) -> None:
         """RFC 9438 §4.9: goes on along the curve that the loss interrupted."""

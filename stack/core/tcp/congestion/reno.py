@@ -28,6 +28,11 @@ class Reno(CongestionControl):
             self._counted -= tcb.cwnd
             tcb.cwnd += tcb.snd_mss
 
+    def on_ecn(self, flight: int, now: int) -> None:
+        """RFC 8511 §3: multiplies by 0.8 instead of 0.5."""
+        super().on_ecn(flight, now)
+        self.tcb.cwnd = self.tcb.ssthresh = max(flight * 4 // 5, 2 * self.tcb.snd_mss)
+
     def on_congestion(self, flight: int, now: int) -> None:
         """RFC 5681 §3.1, equation 4."""
         tcb = self.tcb
