@@ -82,6 +82,7 @@ def run(options: argparse.Namespace) -> None:
         rounds=options.rounds or effort.rounds,
         seconds=options.seconds or effort.seconds,
     )
+    about = report.environment(shlex.join(["scripts/bench", *sys.argv[1:]]), effort)
     profile = options.profile.absolute() if options.profile else None
     with tempfile.TemporaryDirectory(prefix="tunstack-bench-") as folder:
         programs = Path(folder)
@@ -90,13 +91,12 @@ def run(options: argparse.Namespace) -> None:
             samples = Bench(programs, networks).run(_chosen(options.only), effort, _show)
     counts = {name: server.counts for name, server in networks.servers.items() if server.counts}
     results = Results(samples)
-    about = report.environment(shlex.join(["scripts/bench", *sys.argv[1:]]), effort)
-    report.print_table(results, Console())
-    print("\n".join([*report.segments(counts), report.states(results)]))
+    remarks = report.notes(results, counts, about)
+    report.print_table(results, remarks, Console())
     if options.json:
-        report.write_json(options.json, results, about, counts)
+        report.write_json(options.json, results, counts, about)
     if options.write:
-        report.write_markdown(PAGE, results, about, counts)
+        report.write_markdown(PAGE, results, remarks, about)
 
 
 def main() -> int:

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.benchmarks.network import GRACE, BenchError, Networks
-from scripts.benchmarks.workloads import Effort, Result, Workload
+from scripts.benchmarks.workloads import Effort, Placement, Result, Workload
 
 PROBE_TRIPS = 1000
+PROCESSORS = sorted(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,9 @@ class Bench:
         self._client = str(programs / "client")
         self._networks = networks
 
-    def _call(self, arguments: Sequence[str], limit: float) -> Result:
+    def _call(
+        self, arguments: Sequence[str], limit: float, processors: Iterable[int] = PROCESSORS
+    ) -> Result:
         command = [self._client, *arguments]
         try:
             done = subprocess.run(
@@ -51,6 +54,7 @@ class Bench:
                 capture_output=True,
                 text=True,
                 timeout=limit,
+                preexec_fn=lambda: os.sched_setaffinity(0, processors),
             )
         except subprocess.TimeoutExpired:
             raise BenchError(f"{' '.join(arguments)}: no end after {limit:.0f} s") from None
@@ -64,15 +68,17 @@ class Bench:
         """The median time in µs from a write in one process to the wake-up of another, on
         another processor.
         """
-        processors = sorted(os.sched_getaffinity(0))
-        here, there = str(processors[0]), str(processors[-1])
+        here, there = str(PROCESSORS[0]), str(PROCESSORS[-1])
         return self._call(["probe", str(PROBE_TRIPS), here, there], GRACE)["p50"]
 
     def sample(self, workload: Workload, variant: str, number: int, effort: Effort) -> Sample:
         """Measures once."""
-        address = self._networks.servers[variant].address
+        server = self._networks.servers[variant]
+        clients, servers = _places(workload.placement)
+        os.sched_setaffinity(server.process.pid, servers)
         before = self.wake_up()
-        result = self._call(workload.arguments(address, effort), effort.seconds + GRACE)
+        arguments = workload.arguments(server.address, effort)
+        result = self._call(arguments, effort.seconds + GRACE, clients)
         return Sample(workload.name, variant, number, result, (before, self.wake_up()))
 
     def run(
@@ -89,6 +95,17 @@ class Bench:
                     samples.append(self.sample(workload, variant, number, effort))
                     progress(samples[-1])
         return samples
+
+
+def _places(placement: Placement) -> tuple[list[int], list[int]]:
+    """The processors of client and server; without a second one they are always together."""
+    match placement:
+        case Placement.TOGETHER:
+            return PROCESSORS[:1], PROCESSORS[:1]
+        case Placement.APART:
+            return PROCESSORS[:1], PROCESSORS[-1:]
+        case _:
+            return PROCESSORS, PROCESSORS
 
 
 def _alternating(variants: Iterable[str], number: int) -> list[str]:

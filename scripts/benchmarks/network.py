@@ -128,7 +128,8 @@ class Networks:
         command = ["unshare", "--net", str(programs / "server")]
         server = self._kept(Server("veth", "198.51.100.2", command))
         pid = server.process.pid
-        _ip(*"link add veth0 type veth peer name veth1 netns".split(), str(pid))
+        pair = ("veth0", "type", "veth", "peer", "name", "veth1", "netns", str(pid))
+        _ip("link", "add", *pair)
         for name, end, inside in (("veth0", 1, 0), ("veth1", 2, pid)):
             _ip("address", "add", f"198.51.100.{end}/24", "dev", name, inside=inside)
             _ip("link", "set", name, "up", inside=inside)

@@ -4,18 +4,23 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from scripts.benchmarks.results import Results, Row
 from scripts.benchmarks.workloads import GOALS, UNITS, VARIANTS, Effort
 
-HEADINGS = {"veth": "kernel, veth", "offload": "tunstack", "plain": "tunstack, no offload"}
+HEADINGS = {"veth": "kernel", "offload": "tunstack", "plain": "plain packets"}
+LEFT = {0, 1}  # columns of words
+WIDTH = 110  # characters that the table needs
+
+Counts = Mapping[str, Mapping[str, int]]
 
 ABOUT = """\
 # Performance
@@ -25,15 +30,21 @@ Written by `scripts/bench --write`; `scripts/bench --help` says how to measure p
 A plain C program on kernel sockets talks to a server on the other side of a link, in
 network namespaces that the script makes and removes. The server is in turn
 
-- **kernel, veth**: a C program with epoll on kernel sockets, behind a veth pair with all of
-  its offloads: how fast the same machine is from kernel to kernel;
-- **tunstack**: asyncio protocols on this stack, behind a TUN device with offload;
-- **tunstack, no offload**: the same in plain packets of the MTU, 1500 bytes.
+- **kernel**: a C program with epoll on kernel sockets, behind a veth pair with all of its
+  offloads: how fast the same machine is from kernel to kernel;
+- **tunstack**: asyncio protocols on this stack, behind a TUN device with offload, while
+  nobody observes;
+- **plain packets**: the same without offload, in packets of the MTU, 1500 bytes.
 
-The variants alternate; figures are medians over all rounds. A ratio to veth is the median
-of the ratios within each round. The time in which a sleeping processor wakes up is a state
-of a virtual machine that changes by itself, so it is measured around each sample, and
-ratios leave out rounds in which it changed, if there are others.
+*Down* is from server to client. A round trip is one byte there and back. A connection is
+connect, one byte each way, close. Round trips take place on one processor, where no
+wake-up of another one is in the figures, and between two; connections one by one are on
+one processor; elsewhere the kernel decides.
+
+The servers take turns; figures are medians over all rounds, and *×* is the median of the
+ratios to *kernel* within each round. The time in which a sleeping processor wakes up is a
+state of a virtual machine that changes by itself, so it is measured around each sample,
+and ratios leave out rounds in which it changed, where there are others.
 """
 
 
@@ -45,8 +56,9 @@ def environment(command: str, effort: Effort) -> dict[str, Any]:
         "kernel": platform.release(),
         "processor": _processor(),
         "processors": os.cpu_count(),
+        "load_average": round(os.getloadavg()[0], 2),
         "command": command,
-        "rounds": effort.rounds,
+        "effort": asdict(effort),
     }
 
 
@@ -57,16 +69,22 @@ def _processor() -> str:
     return platform.machine()
 
 
-def states(results: Results) -> str:
-    """The wake-up latencies of a run in one line."""
+def notes(results: Results, counts: Counts, about: Mapping[str, Any]) -> list[str]:
+    """What helps to judge the figures: the size of segments, the state of the machine."""
     least, most = results.latencies[0], results.latencies[-1]
     middle = results.latencies[len(results.latencies) // 2]
+    lines = [
+        *_segments(counts),
+        f"wake-up latency: {least:.1f} µs at least, {middle:.1f} median, {most:.1f} at most",
+        f"load average before the run: {about['load_average']}",
+    ]
     mixed = [row.figure.name for row in results.rows if not row.one_state]
-    text = f"wake-up latency {least:.1f}, {middle:.1f}, {most:.1f} µs (least, median, most)"
-    return f"{text}; states mixed in {', '.join(mixed)}" if mixed else text
+    if mixed:
+        lines.append(f"ratios between different states of the machine: {', '.join(mixed)}")
+    return lines
 
 
-def segments(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+def _segments(counts: Counts) -> list[str]:
     """How large the (super-)segments were, by variant and direction."""
     lines = []
     for variant, values in counts.items():
@@ -80,102 +98,92 @@ def segments(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
     return lines
 
 
+def _headings() -> list[str]:
+    ours = [column for variant in VARIANTS[1:] for column in (HEADINGS[variant], "×")]
+    return ["", "unit", HEADINGS[VARIANTS[0]], *ours, "goal"]
+
+
 def _cells(row: Row) -> list[str]:
     figure = row.figure
-    cells = [figure.title]
+    cells = [figure.title, UNITS[figure.unit]]
     for variant in VARIANTS:
-        if variant in row.medians:
-            cell = f"{row.medians[variant]:,.{figure.digits}f} {UNITS[figure.unit]}"
-            if variant in row.ratios:
-                cell += f" ({row.ratios[variant]:.2f} ×)"
-            cells.append(cell)
-        else:
-            cells.append("")
+        measured = variant in row.medians
+        cells.append(f"{row.medians[variant]:,.{figure.digits}f}" if measured else "")
+        if variant != VARIANTS[0]:
+            cells.append(f"{row.ratios[variant]:.2f}" if variant in row.ratios else "")
     return [*cells, _goal(row)]
 
 
 def _goal(row: Row) -> str:
     """The goal of this row and whether it is met."""
+    values = {
+        **{f"{row.figure.name}.{v}.{row.figure.unit}": value for v, value in row.medians.items()},
+        **{f"{row.figure.name}.{v}.ratio_veth": value for v, value in row.ratios.items()},
+    }
     for goal in GOALS:
-        variant, _, quantity = goal.name.removeprefix(f"{row.figure.name}.").partition(".")
-        if not goal.name.startswith(f"{row.figure.name}.") or variant not in row.medians:
-            continue
-        is_ratio = quantity == "ratio_veth"
-        values = row.ratios if is_ratio else row.medians
-        if variant in values:
-            unit = " ×" if is_ratio else f" {UNITS[row.figure.unit]}"
-            sign = "≥" if goal.at_least else "≤"
-            verdict = "met" if goal.met(values[variant]) else "missed"
-            return f"{sign} {goal.bound:,g}{unit}: {verdict}"
+        if goal.name in values:
+            unit = "×" if goal.name.endswith(".ratio_veth") else UNITS[row.figure.unit]
+            verdict = "met" if goal.met(values[goal.name]) else "missed"
+            return f"{'≥' if goal.at_least else '≤'} {goal.bound:,g} {unit}: {verdict}"
     return ""
 
 
-def print_table(results: Results, console: Console) -> None:
-    """The figures as a table on the terminal."""
-    table = Table()
-    for index, heading in enumerate(("", *(HEADINGS[v] for v in VARIANTS), "goal")):
-        table.add_column(heading, justify="right" if 0 < index <= len(VARIANTS) else "left")
+def print_table(results: Results, remarks: Sequence[str], console: Console) -> None:
+    """The figures as a table on the terminal, and the notes below."""
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
+    headings = _headings()
+    for index, heading in enumerate(headings):
+        words = index in LEFT or index == len(headings) - 1
+        table.add_column(heading, justify="left" if words else "right", no_wrap=True)
     for row in results.rows:
         cells = _cells(row)
         colour = {"met": "green", "missed": "red"}.get(cells[-1].rpartition(": ")[2])
         cells[-1] = f"[{colour}]{cells[-1]}[/]" if colour else cells[-1]
         table.add_row(*cells)
+    console.width = max(console.width, WIDTH)
     console.print(table)
+    console.print("\n".join(remarks), highlight=False)
 
 
 def write_markdown(
-    path: Path,
-    results: Results,
-    about: Mapping[str, Any],
-    counts: Mapping[str, Mapping[str, int]],
+    path: Path, results: Results, remarks: Sequence[str], about: Mapping[str, Any]
 ) -> None:
     """The figures as a page of the documentation."""
-    headings = ("", *(HEADINGS[variant] for variant in VARIANTS), "goal")
+    headings = _headings()
+    rules = ["---" if index in LEFT else "---:" for index in range(len(headings) - 1)]
+    measured = (
+        f"Measured by `{about['command']}` ({about['effort']['rounds']} rounds) with tunstack"
+        f" {about['tunstack']} on Python {about['python']}, Linux {about['kernel']},"
+        f" {about['processors']} × {about['processor']}."
+    )
     lines = [
         ABOUT,
-        f"Measured by `{about['command']}` ({about['rounds']} rounds) with tunstack"
-        f" {about['tunstack']} on Python {about['python']}, Linux {about['kernel']},"
-        f" {about['processors']} × {about['processor']}.",
+        measured,
         "",
-        f"| {' | '.join(headings)} |",
-        "| --- | ---: | ---: | ---: | --- |",
-        *(f"| {' | '.join(_cells(row))} |" for row in results.rows),
+        _markdown_row(headings),
+        _markdown_row([*rules, "---"]),
+        *(_markdown_row(_cells(row)) for row in results.rows),
         "",
-        *(f"- {line}" for line in [*segments(counts), states(results)]),
+        *(f"- {remark}" for remark in remarks),
         "",
     ]
     path.write_text("\n".join(lines), encoding="utf-8")
 
 
-def write_json(
-    path: Path,
-    results: Results,
-    about: Mapping[str, Any],
-    counts: Mapping[str, Mapping[str, int]],
-) -> None:
+def _markdown_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def write_json(path: Path, results: Results, counts: Counts, about: Mapping[str, Any]) -> None:
     """The figures by name, the goals, and every sample, for programs."""
     document = {
         "environment": about,
         "figures": results.values,
         "goals": {
-            goal.name: {
-                "bound": goal.bound,
-                "at_least": goal.at_least,
-                "value": value,
-                "met": goal.met(value),
-            }
+            goal.name: asdict(goal) | {"value": value, "met": goal.met(value)}
             for goal, value in results.goals()
         },
-        "samples": [
-            {
-                "workload": sample.workload,
-                "variant": sample.variant,
-                "round": sample.round,
-                "wake_up_microseconds": sample.wake_up,
-                "result": sample.result,
-            }
-            for sample in results.samples
-        ],
-        "counters": {variant: dict(Counter(values)) for variant, values in counts.items()},
+        "samples": [asdict(sample) for sample in results.samples],
+        "counters": counts,
     }
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

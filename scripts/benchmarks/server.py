@@ -6,7 +6,6 @@ Says "ready" when it listens; ends when its input does, and prints its counters 
 import argparse
 import asyncio
 import cProfile
-import gc
 import json
 import sys
 import time
@@ -40,6 +39,7 @@ class Discard(asyncio.Protocol):
         self.count = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
@@ -117,7 +117,6 @@ def main() -> None:
     parser.add_argument("--plain", action="store_true", help="without offload")
     parser.add_argument("--profile", type=Path, help="file for cProfile's figures")
     options = parser.parse_args()
-    gc.freeze()  # what start-up made stays: the collector need not look at it again
     serving = serve(options.descriptor, options.address, offload=not options.plain)
     if options.profile is None:
         counts = asyncio.run(serving)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from stack.cli.options import WatchOptions, add_watch_options, read_watch_options
+from stack.cli.options import FAULTS, WatchOptions, add_watch_options, read_watch_options
 from stack.errors import UsageError
 from stack.link.prefix import Interface, stack_address
 
@@ -21,7 +21,7 @@ examples:                               the first ones inside `tunstack run -- b
   tunstack fetch http://192.0.2.2/
   tunstack fetch -k -v https://192.0.2.2/
   tunstack fetch --http2-prior-knowledge --trace 'http://[2001:db8::2]/'
-  sudo tunstack fetch --tun tcp1 -o page.html http://198.51.100.1:8000/
+  sudo tunstack fetch -o page.html http://198.51.100.1:8000/    a server of this machine
 """
 DEFAULT_ADDRESSES = ("198.51.100.2/24", "2001:db8:1::2/64")
 
@@ -33,7 +33,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
         help="get a URL with our stack as the client",
         description="Gets a URL over our own TCP and prints the body. The stack has a TUN "
         "device of its own,\nfor which it needs CAP_NET_ADMIN, as inside `tunstack run`.",
-        epilog=EXAMPLES,
+        epilog=EXAMPLES + FAULTS,
     )
     parser.add_argument("url", metavar="URL")
     version = parser.add_mutually_exclusive_group()

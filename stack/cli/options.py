@@ -21,6 +21,15 @@ DEFAULT_HTTPS = (443, 8443)
 DEFAULT_APP = "stack.http.demo:app"
 
 
+FAULTS = """
+faults, any of them, with `in:` or `out:` before a name for one direction (seen from us):
+  --impair loss=2%,reorder=2%,duplicate=1%,corrupt=0.5%
+  --impair delay=20ms,jitter=5ms,rate=100mbit,queue=200
+  --impair in:loss=5%,out:delay=100ms
+"""
+"""What follows the examples in the help of a command that takes `--impair`."""
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose complaint is one line, and whose help keeps its lines."""
 
@@ -57,10 +66,10 @@ class ServerOptions:
     quiet: bool
 
 
-def add_watch_options(parser: argparse.ArgumentParser, *, trace_to: str = "stderr") -> None:
+def add_watch_options(parser: argparse.ArgumentParser) -> None:
     """Adds what `read_watch_options` reads."""
     parser.add_argument(
-        "--trace", action="store_true", help=f"print every packet with its reason to {trace_to}"
+        "--trace", action="store_true", help="print every packet with its reason to stderr"
     )
     parser.add_argument(
         "--capture",
@@ -71,9 +80,7 @@ def add_watch_options(parser: argparse.ArgumentParser, *, trace_to: str = "stder
     parser.add_argument(
         "--impair",
         metavar="SPEC",
-        help="faults of the link, such as loss=2%%,reorder=2%%,duplicate=1%%,corrupt=0.5%%,"
-        "delay=20ms,jitter=5ms,rate=100mbit,queue=200; `in:` or `out:` before a name "
-        "means one direction, seen from our stack",
+        help="give the link faults; see below",
     )
     parser.add_argument(
         "--seed",

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from stack.cli.options import (
+    FAULTS,
     ServerOptions,
     WatchOptions,
     add_server_options,
@@ -45,7 +46,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
         description="Makes a private network namespace with a TUN device, puts our stack on "
         "its other end\nwith an HTTP server, and runs COMMAND inside.",
         usage="tunstack run [options] -- COMMAND [ARG]...",
-        epilog=EXAMPLES,
+        epilog=EXAMPLES + FAULTS,
     )
     add_server_options(parser)
     add_watch_options(parser)

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from stack.cli.options import (
+    FAULTS,
     ServerOptions,
     WatchOptions,
     add_server_options,
@@ -38,7 +39,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
         help="put our stack on a TUN device of this machine until Ctrl-C; needs root",
         description="Makes a TUN device in the machine's own network and serves HTTP on its "
         "other end until Ctrl-C.",
-        epilog=EXAMPLES,
+        epilog=EXAMPLES + FAULTS,
     )
     add_server_options(parser)
     add_watch_options(parser)

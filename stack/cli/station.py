@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from os import urandom
 from pathlib import Path
@@ -154,8 +154,9 @@ def _print_counters(host: Host) -> None:
 
 
 def _write_stderr(text: str) -> None:
-    sys.stderr.write(text)
-    sys.stderr.flush()
+    with suppress(BrokenPipeError):  # whoever read it has gone; the host has to go on
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def _in_url(address: Interface) -> str:

@@ -41,7 +41,8 @@ def trace(args: argparse.Namespace) -> int:
     """Carries the subcommand out; returns 0."""
     colour = args.colour == "always" or (args.colour == "auto" and _terminal_with_colours())
     with _open(args.file) as stream:
-        print_capture(stream, args.file, colour=colour, reasons=not args.no_reasons)
+        name = "standard input" if args.file == "-" else args.file
+        print_capture(stream, name, colour=colour, reasons=not args.no_reasons)
     return 0
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, cast
 from stack.errors import UsageError
 from stack.http.client_http1 import Http1Request
 from stack.http.client_http2 import Http2Request
-from stack.http.fetching import FetchError, Job, Request, Response, Wire
+from stack.http.fetching import ENDED, FetchError, Job, Request, Response, Wire
 from stack.http.message import Headers
 from stack.http.tls import ALPN, KeyLogCallback, client_context
 from stack.http.url import parse_url
@@ -76,6 +76,7 @@ async def fetch(
             f"{http_version!r} is no version of HTTP here; choose auto, 1.1, 2 or 2-prior-knowledge"
         )
     request = Request(target, method, headers or [], body)
+    request.fields()
     job = Job(request, on_head, on_data, verbose)
     protocol = _ClientProtocol(job, http_version)
     context = _context(http_version, verify, authorities, keylog) if target.secure else None
@@ -131,6 +132,12 @@ class _ClientProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        try:
+            self._begin(self._transport)
+        except Exception as error:
+            self._job.fail(error)
+
+    def _begin(self, transport: asyncio.Transport) -> None:
         job = self._job
         target = job.request.target
         job.note(f"* Connected to {target.host} port {target.port}")
@@ -140,13 +147,13 @@ class _ClientProtocol(asyncio.Protocol):
             alpn = tls.selected_alpn_protocol()
             job.note(f"* {tls.version()}, {tls.cipher()[0]}, ALPN {alpn or 'none'}")
         if alpn == "h2" or (tls is None and self._version == "2-prior-knowledge"):
-            self._wire = Http2Request(job, self._transport)
+            self._wire = Http2Request(job, transport)
         elif tls is not None and self._version not in {"auto", "1.1"}:
             job.fail(FetchError("the server does not speak HTTP/2 over TLS (ALPN h2)"))
             return
         else:
             upgrade = tls is None and self._version == "2"
-            self._wire = Http1Request(job, self._transport, upgrade=upgrade)
+            self._wire = Http1Request(job, transport, upgrade=upgrade)
         self._wire.start()
 
     def data_received(self, data: bytes) -> None:
@@ -168,7 +175,7 @@ class _ClientProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed.set()
         reason = f": {exc}" if exc else ""
-        self._job.fail(FetchError(f"the connection ended before the response was complete{reason}"))
+        self._job.fail(FetchError(ENDED + reason))
 
     def pause_writing(self) -> None:
         if self._wire is not None:

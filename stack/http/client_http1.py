@@ -5,7 +5,7 @@ import asyncio
 import h11
 
 from stack.http.client_http2 import Http2Request
-from stack.http.fetching import FetchError, Job, Response, Wire
+from stack.http.fetching import ENDED, FetchError, Job, Response, Wire
 from stack.http.message import Headers
 
 BLOCK = 262_144
@@ -18,6 +18,7 @@ class Http1Request(Wire):
         super().__init__(job, transport)
         self._h11 = h11.Connection(h11.CLIENT)
         self._body = memoryview(job.request.body or b"")
+        self._ended = False  # the server sends no more
         self._upgrade = Http2Request(job, transport) if upgrade else None
 
     def start(self) -> None:
@@ -56,6 +57,7 @@ class Http1Request(Wire):
         self._advance()
 
     def eof_received(self) -> None:
+        self._ended = True
         self._h11.receive_data(b"")
         self._advance()
 
@@ -64,7 +66,8 @@ class Http1Request(Wire):
             try:
                 event = self._h11.next_event()
             except h11.RemoteProtocolError as error:
-                self.job.fail(FetchError(f"the server's answer is no HTTP/1.1: {error}"))
+                wrong = f"the server's answer is no HTTP/1.1: {error}"
+                self.job.fail(FetchError(ENDED if self._ended else wrong))
                 return
             if event is h11.NEED_DATA or event is h11.PAUSED:
                 return
@@ -86,8 +89,6 @@ class Http1Request(Wire):
             )
         elif isinstance(event, h11.EndOfMessage):
             self.job.finish(list(event.headers))
-        elif isinstance(event, h11.ConnectionClosed):
-            self.job.fail(FetchError("the server closed the connection without an answer"))
 
     def _on_informational(self, event: h11.InformationalResponse) -> None:
         reason = bytes(event.reason).decode("latin-1")

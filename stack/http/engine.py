@@ -1,5 +1,7 @@
 """h2's connection as server and client use it: large windows, and GOAWAY as RFC 9113 has it."""
 
+from typing import Any
+
 from h2.config import H2Configuration
 from h2.connection import (
     ConnectionInputs,
@@ -8,13 +10,22 @@ from h2.connection import (
 )
 from h2.errors import ErrorCodes
 from h2.events import Event
+from h2.exceptions import FrameTooLargeError, ProtocolError
 from h2.settings import SettingCodes, Settings
+from hpack import HPACKError
 from hyperframe.frame import DataFrame, Frame, GoAwayFrame
 
 from stack.http.limits import Limits
 
 DEFAULT_WINDOW = 65_535
 MAX_STREAM_ID = (1 << 31) - 1
+LENGTH_BYTES = 3
+
+
+class CompressionError(ProtocolError):
+    """A header block that cannot be decoded (RFC 9113 §4.3), which h2 calls a PROTOCOL_ERROR."""
+
+    error_code = ErrorCodes.COMPRESSION_ERROR
 
 
 class _StateMachine(H2ConnectionStateMachine):
@@ -84,15 +95,36 @@ class Engine(H2Connection):
         # more than REFUSED_STREAM, so what was announced is enforced by who opens streams.
         self.local_settings = self._settings(MAX_STREAM_ID)
 
+    def receive_data(self, data: Any) -> list[Event]:
+        """The events in `data`. A frame that is too long ends the connection as soon as its
+        length is here: h2 would collect all of it first, up to 16 MiB.
+        """
+        happened = super().receive_data(data)
+        rest = self.incoming_buffer._data
+        if len(rest) >= LENGTH_BYTES:
+            length = int.from_bytes(rest[:LENGTH_BYTES], "big")
+            if length > self.max_inbound_frame_size:
+                self._terminate_connection(ErrorCodes.FRAME_SIZE_ERROR)
+                raise FrameTooLargeError(f"a frame of {length} bytes is longer than allowed")
+        return happened
+
     def _receive_frame(self, frame: Frame) -> list[Event]:
         """DATA goes straight to its handler, which treats closed streams by itself: on the
         general way h2 formats every frame for its log, a third of the cost of an upload.
         """
         if type(frame) is not DataFrame:
-            return super()._receive_frame(frame)
+            return self._receive_other(frame)
         answers, happened = self._receive_data_frame(frame)
         self._prepare_for_sending(answers)
         return happened
+
+    def _receive_other(self, frame: Frame) -> list[Event]:
+        try:
+            return super()._receive_frame(frame)
+        except ProtocolError as error:
+            if isinstance(error.__cause__, HPACKError) and type(error) is ProtocolError:
+                raise CompressionError(str(error)) from error
+            raise
 
     def clear_outbound_data_buffer(self) -> None:
         """Keeps what is queued: h2 calls this for a GOAWAY, behind which we may still send."""

@@ -5,7 +5,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from stack.http.message import Headers
+from stack.errors import UsageError
+from stack.http.message import Headers, checked_field, is_token
 from stack.http.url import Url
 
 AGENT = b"tunstack"
@@ -25,8 +26,13 @@ class Request:
     body: bytes | None
 
     def fields(self) -> Headers:
-        """The header fields in lower case, completed, without Host."""
-        given = [(name.lower(), value) for name, value in self.headers]
+        """The header fields in lower case, completed, without Host. Raises UsageError."""
+        if not is_token(self.method.encode()):
+            raise UsageError(f"{self.method!r} is no method; GET, HEAD, PUT or POST are")
+        try:
+            given = [checked_field(item) for item in self.headers]
+        except ValueError as error:
+            raise UsageError(f"this request cannot be sent: {error}") from None
         names = {name for name, _ in given}
         defaults = [(b"user-agent", AGENT), (b"accept", b"*/*")]
         if self.body is not None:
@@ -44,6 +50,9 @@ class Response:
     headers: Headers
     body: bytes = b""
     trailers: Headers = field(default_factory=list)
+
+
+ENDED = "the connection ended before the response was complete"
 
 
 class Job:

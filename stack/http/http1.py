@@ -120,6 +120,7 @@ class Http1Connection(Handler):
         self._upgrading: _Upgrading | None = None
         self._fresh = True  # nothing of the next request has arrived
         self._last = False  # no request after this one
+        self._cycle_due = False  # the next request is looked at in the next turn of the loop
         self._peer_closed = False
         self._bodiless = False  # the request is a HEAD
         self._ahead = 0  # bytes that arrived behind the current request
@@ -155,6 +156,9 @@ class Http1Connection(Handler):
                 return
             if event is h11.NEED_DATA or event is h11.PAUSED:
                 return
+            if isinstance(event, h11.ConnectionClosed):
+                self._on_closed()
+                return
             try:
                 self._handle(event)
             except BadRequest as error:
@@ -171,8 +175,6 @@ class Http1Connection(Handler):
             self._on_request(Request(event, self._limits.header_bytes))
         elif isinstance(event, h11.EndOfMessage):
             self._on_end()
-        elif isinstance(event, h11.ConnectionClosed):
-            self._on_closed()
 
     def _on_request(self, request: Request) -> None:
         self.session.watchdog.off()
@@ -311,6 +313,7 @@ class Http1Connection(Handler):
             self._finish()
         elif self._h11.their_state is h11.DONE:
             # Not from here: the caller is the application, the next request is not its affair.
+            self._cycle_due = True
             self.session.loop.call_soon(self._next_cycle)
         elif self._h11.their_state is h11.SEND_BODY:
             self._discarded = 0
@@ -325,6 +328,7 @@ class Http1Connection(Handler):
             self.session.close()
 
     def _next_cycle(self) -> None:
+        self._cycle_due = False
         if self.session.closing:
             return
         self._h11.start_next_cycle()
@@ -385,7 +389,7 @@ class Http1Connection(Handler):
         """A peer may close its side behind its last request (RFC 9112 §9.6)."""
         self._peer_closed = True
         self._h11.receive_data(b"")
-        if self._exchange is not None and self._exchange.body_ended:
+        if self._cycle_due or (self._exchange is not None and self._exchange.body_ended):
             self.session.watchdog.within(self._limits.half_close_timeout)
             return True
         self._advance()

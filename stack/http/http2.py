@@ -1,5 +1,6 @@
 """HTTP/2 on a connection, framed by h2 (RFC 9113)."""
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -48,7 +49,11 @@ class Http2Connection(Handler):
         self._refusals = 0
         self._draining = False
         self._last_accepted = MAX_STREAM_ID
+        self._last_goaway: asyncio.TimerHandle | None = None
         self._reading_paused = False
+        # The upgraded request, until the client's preface is here: curl up to 8.0 fails when
+        # more than its buffer of 32 KiB follows the 101 (RFC 7540 §3.2 lets a server wait).
+        self._upgraded: Stream | None = None
         self._on: dict[type[events.Event], Callable[[Any], None]] = {
             events.RequestReceived: self._on_request,
             events.DataReceived: self._on_data,
@@ -78,7 +83,7 @@ class Http2Connection(Handler):
         stream = self._stream(1, upgraded.method, upgraded.path, upgraded.headers)
         stream.feed(upgraded.body, 0)
         stream.feed_end()
-        self._start(stream)
+        self._upgraded = stream
 
     # ---- input
 
@@ -196,6 +201,9 @@ class Http2Connection(Handler):
             self._schedule(stream)
 
     def _on_settings(self, event: events.RemoteSettingsChanged) -> None:
+        if self._upgraded is not None:
+            self._start(self._upgraded)
+            self._upgraded = None
         # A larger initial window opens that of every stream (RFC 9113 §6.9.2).
         for stream in self._streams.values():
             self._schedule(stream)
@@ -356,7 +364,9 @@ class Http2Connection(Handler):
             self._engine.ping(PING)
             self._flush()
             # A peer that does not answer a PING gets no more requests in, all the same.
-            self.session.loop.call_later(self._limits.linger_timeout, self._go_away_finally)
+            self._last_goaway = self.session.loop.call_later(
+                self._limits.linger_timeout, self._go_away_finally
+            )
 
     def _on_ping_ack(self, event: events.PingAckReceived) -> None:
         if self._draining and event.ping_data == PING:
@@ -387,10 +397,11 @@ class Http2Connection(Handler):
 
     def eof_received(self) -> bool:
         # Without the peer's WINDOW_UPDATEs no response could go on for long.
-        self.session.write(self._engine.data_to_send())
         return False
 
     def connection_lost(self) -> None:
+        if self._last_goaway is not None:
+            self._last_goaway.cancel()
         streams = list(self._streams.values())
         self._streams.clear()
         self._ready.clear()

@@ -31,10 +31,10 @@ class Limits:
 
     streams: int = 128
     """HTTP/2: requests that one connection may have open at a time."""
-    stream_window: int = 1 << 20
+    stream_window: int = 4 << 20
     """HTTP/2: receive window of a stream; what waits for the application is never more."""
-    connection_window: int = 16 << 20
-    """HTTP/2: receive window of the connection: sixteen stuck streams before the others stall."""
+    connection_window: int = 32 << 20
+    """HTTP/2: receive window of the connection: eight stuck streams before the others stall."""
     frame_size: int = 65_536
     """HTTP/2: the longest frame that we accept, and the longest DATA frame that we send."""
     stream_buffer: int = 262_144

@@ -41,17 +41,22 @@ def response_headers(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
     Raises ValueError for a name that is no token, or for CR, LF or NUL in a value: either
     would let whoever controls it write a response of his own (RFC 9110 §5.5).
     """
-    headers = []
-    for name, value in raw:
-        name = bytes(name).lower()
-        if not _TOKEN.fullmatch(name):
-            raise ValueError(f"{name!r} is not a header field name")
-        value = bytes(value).strip(b" \t")
-        if _FORBIDDEN.search(value):
-            raise ValueError(f"the value of header field {name.decode()!r} has CR, LF or NUL in it")
-        if name not in FRAMING:
-            headers.append((name, value))
-    return headers
+    return [item for item in map(checked_field, raw) if item[0] not in FRAMING]
+
+
+def checked_field(item: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    """A header field with its name in lower case; raises ValueError as `response_headers`."""
+    name, value = bytes(item[0]).lower(), bytes(item[1]).strip(b" \t")
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"{name!r} is not a header field name")
+    if _FORBIDDEN.search(value):
+        raise ValueError(f"the value of header field {name.decode()!r} has CR, LF or NUL in it")
+    return name, value
+
+
+def is_token(text: bytes) -> bool:
+    """Whether `text` can be a method or a field name (RFC 9110 §5.6.2)."""
+    return _TOKEN.fullmatch(text.lower()) is not None
 
 
 def content_length(headers: Iterable[tuple[bytes, bytes]]) -> int | None:

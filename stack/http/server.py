@@ -1,6 +1,7 @@
 """The HTTP server: listens on a host, and picks for each connection which HTTP it is."""
 
 import asyncio
+import contextlib
 import itertools
 import ssl
 import time
@@ -151,19 +152,24 @@ class HttpServer:
             connection.abort()
         await self._wait_for_connections(1.0)
         await self._end_tasks()
-        for listener in self.listeners:
-            await listener.wait_closed()
-        self.listeners.clear()
+        await self._leave_listeners()
         await self._lifespan.shutdown()
+
+    async def _leave_listeners(self) -> None:
+        """Ends what never became a connection of ours: peers in the middle of a handshake."""
+        for listener in self.listeners:
+            abort_clients = getattr(listener, "abort_clients", None)
+            if abort_clients is not None:  # asyncio has it from Python 3.13 on
+                abort_clients()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(listener.wait_closed(), 1.0)
+        self.listeners.clear()
 
     async def _wait_for_connections(self, seconds: float) -> None:
         if self.connections:
             self._all_closed.clear()
-            try:
-                async with asyncio.timeout(seconds):
-                    await self._all_closed.wait()
-            except TimeoutError:
-                pass
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._all_closed.wait(), seconds)
 
     async def _end_tasks(self) -> None:
         for task in self.service.tasks:

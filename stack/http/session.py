@@ -91,7 +91,12 @@ class Session(asyncio.Protocol):
     def eof_received(self) -> bool:
         if self.handler is None or self.closing:
             return False
-        return self.handler.eof_received() and not self.secure
+        # TLS has no half-closed connections here: asyncio answers close_notify with its own.
+        if self.handler.eof_received() and not self.secure:
+            return True
+        self._begin_to_close()
+        self.handler.connection_lost()
+        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closing = True
@@ -145,10 +150,13 @@ class Session(asyncio.Protocol):
         """Sends what was written, then closes. What still arrives is dropped."""
         if not self.closing:
             self.resume_reading()
-            self.closing = True
-            # A peer that takes nothing must not keep the connection for ever.
-            self.watchdog.within(self.limits.linger_timeout + self.limits.idle_timeout)
+            self._begin_to_close()
             self.transport.close()
+
+    def _begin_to_close(self) -> None:
+        """Nothing more is written; a peer that takes nothing cannot keep the connection."""
+        self.closing = True
+        self.watchdog.within(self.limits.linger_timeout + self.limits.idle_timeout)
 
     def linger(self) -> None:
         """Ends our side and reads on for a while.

@@ -28,30 +28,28 @@ class Row:
     length: int
     from_client: bool
     alarming: bool
-    _marks: str
-    _summary: tuple[str, str]
-    _named: Named | None = None
-    _waiting: ConnectionDissector | None = None
+    summary: tuple[str, str]  # protocol and info by the headers alone
+    marks: str = ""
+    named: Named | None = None  # what the application said
+    dissector: ConnectionDissector | None = None  # which waits for a secret
 
     @property
     def waiting(self) -> bool:
         """Whether what it carries may become readable, once a secret is known."""
-        return self._waiting is not None and self._waiting.waiting
+        return self.dissector is not None and self.dissector.waiting
 
     @property
     def protocol(self) -> str:
-        return self._named.protocol if self._named and self._named.items else self._summary[0]
+        return self.named.protocol if self.named and self.named.items else self.summary[0]
 
     @property
     def info(self) -> str:
-        named, (_, summary) = self._named, self._summary
-        if named is None:
-            return self._marks + summary
-        if named.items:
-            return self._marks + ", ".join(named.items)
-        if named.open:
-            return f"{self._marks}{named.head or summary + ' '}{SEGMENT}"
-        return self._marks + summary
+        named, (_, summary) = self.named, self.summary
+        if named is not None and named.items:
+            summary = ", ".join(named.items)
+        elif named is not None and named.open:
+            summary = f"{named.head or summary + ' '}{SEGMENT}"
+        return self.marks + summary
 
 
 class Rows:
@@ -84,14 +82,14 @@ class Rows:
             length=len(packet.data) + packet.missing,
             from_client=True,
             alarming=bool(wrong) or (bool(packet.fault) and not packet.missing),
-            _marks="",
-            _summary=(note, note) if note else other_info(packet),
+            summary=(note, note),
         )
-        tcp = packet.tcp
-        if tcp is not None:
-            self._take_tcp(row, packet, tcp, now, sound=not row.alarming)
+        if packet.tcp is not None:
+            self._take_tcp(row, packet, packet.tcp, now, sound=not row.alarming)
+        elif not note:
+            row.summary = other_info(packet)
         if wrong:
-            row._summary = row._summary[0], row._summary[1] + wrong
+            row.summary = row.summary[0], row.summary[1] + wrong
         return row
 
     def _take_tcp(self, row: Row, packet: Packet, tcp: Tcp, now: int, *, sound: bool) -> None:
@@ -99,8 +97,8 @@ class Rows:
         fault = f" [Malformed Packet: {packet.fault}]" if row.alarming and packet.fault else ""
         row.from_client = place.from_client
         row.alarming = row.alarming or place.retransmitted or bool(tcp.flags & RST)
-        row._marks = "".join(f"[{mark}] " for mark in place.marks)
-        row._summary = "TCP", tcp_info(tcp, place) + fault
+        row.marks = "".join(f"[{mark}] " for mark in place.marks)
+        row.summary = "TCP", tcp_info(tcp, place) + fault
         if sound:
             self._dissect(row, place, tcp)
 
@@ -108,9 +106,9 @@ class Rows:
         dissector = place.flow.attached
         if not isinstance(dissector, ConnectionDissector):
             place.flow.attached = dissector = ConnectionDissector(self._secrets)
-        row._named = dissector.segment(place, tcp, row.number)
+        row.named = dissector.segment(place, tcp, row.number)
         if dissector.waiting and dissector.tls is not None:
-            row._waiting = dissector
+            row.dissector = dissector
             self._waiting[dissector.tls.random] = dissector
             if len(self._waiting) > WAITING_MAX:
                 self._waiting.popitem(last=False)

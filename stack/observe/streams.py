@@ -6,7 +6,7 @@ unwrapped: plain integers that never turn over.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stack.observe.ranges import Ranges
 from stack.wire.segment import ACK, FIN, RST, SYN, Address, Packet, Tcp
@@ -52,7 +52,6 @@ class Half:
     ack_at: int = 0
     shift: int | None = None  # the scale its SYN offered
     syn_seen: bool = False
-    fin: int | None = None  # the number its FIN takes
     duplicates: int = 0  # of its last acknowledgement
     acked_by: int = 0  # number of the packet that acknowledged it first
     last_mark: str = ""
@@ -126,7 +125,7 @@ class Streams:
         assert packet.src is not None
         assert packet.dst is not None
         source, destination = (packet.src, tcp.sport), (packet.dst, tcp.dport)
-        flow, marks = self._find(source, destination, tcp)
+        flow, marks = self._find(source, destination, tcp, keep=sound)
         half, other = flow.halves(source)
         _learn_bases(half, other, tcp)
         seq = half.relative(tcp.seq)
@@ -143,11 +142,16 @@ class Streams:
         window = tcp.window << _shift(half, other, tcp)
         return Place(flow, source == flow.client, seq, ack, window, length, sacked, marks)
 
-    def _find(self, source: Endpoint, destination: Endpoint, tcp: Tcp) -> tuple[Flow, list[str]]:
+    def _find(
+        self, source: Endpoint, destination: Endpoint, tcp: Tcp, *, keep: bool
+    ) -> tuple[Flow, list[str]]:
+        """The connection of a segment, new or known; a copy of it unless it is to `keep`."""
         ends = [source, destination]
         ends.sort(key=lambda end: (end[0].packed, end[1]))
         key = ends[0], ends[1]
         flow = self._flows.get(key)
+        if not keep:
+            return _copy(flow) if flow else Flow(source, destination), []
         marks: list[str] = []
         if flow is not None and tcp.flags & (SYN | ACK) == SYN:
             half, _ = flow.halves(source)
@@ -161,6 +165,10 @@ class Streams:
                 self._flows.popitem(last=False)
         self._flows.move_to_end(key)
         return flow, marks
+
+
+def _copy(flow: Flow) -> Flow:
+    return replace(flow, to_server=replace(flow.to_server), to_client=replace(flow.to_client))
 
 
 @dataclass(slots=True)
@@ -294,8 +302,6 @@ def _advance(half: Half, segment: _Segment) -> None:
     if segment.end > half.edge and not probe:
         half.edge, half.edge_at = segment.end, segment.now
     half.seen.add(segment.seq, segment.end)
-    if segment.flags(FIN):
-        half.fin = segment.end - 1
     half.window = segment.tcp.window
     if segment.flags(ACK):
         half.ack, half.ack_at = segment.ack, segment.now

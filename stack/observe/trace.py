@@ -67,7 +67,7 @@ class TextTrace:
         """Takes a line of a TLS key log; what it makes readable late is told late."""
         held = {row.number for row, _ in self._held}
         for number, names in self._rows.add_secret(line):
-            if number not in held:
+            if number not in held and self._reasons:
                 self._write(self._reason(f"packet {number} decrypted: {names}"))
         if not any(row.waiting for row, _ in self._held):
             self.flush()

@@ -631,6 +631,43 @@ def test_a_peer_that_closes_its_side_still_gets_its_responses():
     run_virtual(main)
 
 
+def test_not_even_the_turn_between_two_responses_loses_one():
+    """The end of the requests arrives when the first response is out and the next not begun."""
+
+    async def main():
+        async with Wired(path_app) as wired:
+            wire = wired.connect()
+            write = wire.write
+
+            def write_and_close(data):
+                write(data)
+                wire.write = write
+                asyncio.get_running_loop().call_soon(wire.feed_eof)
+
+            wire.write = write_and_close
+            wire.feed(GET + GET)
+            await settle()
+            assert len(responses(wire.take(), b"GET", b"GET")) == 2
+            assert wire.closed
+
+    run_virtual(main)
+
+
+def test_over_tls_a_peer_that_closes_is_gone():
+    app = Watching(lambda receive, send: asyncio.sleep(1000))
+
+    async def main():
+        async with Wired(app) as wired:
+            wire = wired.connect(secure=True)
+            wire.feed(GET)
+            await settle()
+            wire.feed_eof()
+            await settle()
+            assert isinstance(app.ended, asyncio.CancelledError)
+
+    run_virtual(main)
+
+
 def test_but_not_for_ever():
     app = Watching(lambda receive, send: asyncio.sleep(1000))
 

@@ -68,21 +68,15 @@ def test_a_million_bad_packets_leave_it_answering():
 
 
 def test_the_storm_hits_a_download_that_still_arrives_whole():
+    url, rate = "http://192.0.2.2/bytes/50000000", "25M"  # slow enough to be there all the time
+    measure = ("-o", "/dev/null", "-w", "%{size_download}")
     with Playground() as playground:
         download = playground.start(
-            "curl",
-            "-sS",
-            "--max-time",
-            "120",
-            "http://192.0.2.2/bytes/50000000",
-            "-o",
-            "/dev/null",
-            "-w",
-            "%{size_download}",
+            "curl", "-sS", "--max-time", "60", "--limit-rate", rate, *measure, url
         )
         storm(playground, 50_000, 3)
         output, error = download.communicate(timeout=120)
-        assert output == "50000000", error
+        assert output == "50000000", f"{error}{playground.counters()}"
         answers(playground)
 
 

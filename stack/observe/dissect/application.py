@@ -9,12 +9,12 @@ from stack.observe.dissect.tls import Tls
 from stack.observe.dissect.tls_messages import CLIENT_HELLO, SERVER_HELLO
 from stack.observe.dissect.tls_secrets import SecretStore
 
-METHODS = (
+_METHODS = (
     rb"GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH|"  # RFC 9110 §9.3, RFC 5789
     rb"PROPFIND|PROPPATCH|MKCOL|COPY|MOVE|LOCK|UNLOCK|REPORT|SEARCH|QUERY"
 )
-_REQUEST = re.compile(rb"(?:" + METHODS + rb") \S")
-_REQUEST_BEGUN = tuple(method + b" " for method in METHODS.split(b"|"))
+_REQUEST = re.compile(rb"(?:" + _METHODS + rb") \S")
+_REQUEST_BEGUN = tuple(method + b" " for method in _METHODS.split(b"|"))
 _TLS_RECORD = re.compile(rb"[\x15\x16]\x03[\x00-\x04]", re.DOTALL)
 # A SETTINGS frame of stream 0, whose payload is short: what a server may send first.
 _SETTINGS = re.compile(rb"\x00[\x00-\x01].\x04[\x00\x01]\x00{4}", re.DOTALL)

@@ -15,12 +15,12 @@ EARLY_SEGMENTS_MAX = 2048
 class _Stream:
     """One direction's bytes in order; numbers are relative to the sender's SYN."""
 
-    __slots__ = ("_early", "_early_bytes", "finished", "lost", "next")
+    __slots__ = ("_early", "_early_bytes", "end", "lost", "next")
 
     def __init__(self) -> None:
         self.next: int | None = None  # number of the next byte in order
         self.lost = False  # bytes are missing that will not come
-        self.finished = False
+        self.end: int | None = None  # number of its FIN
         self._early: dict[int, bytes] = {}
         self._early_bytes = 0
 
@@ -31,15 +31,14 @@ class _Stream:
         if seq > self.next:
             self._keep(seq, text)
             return b""
-        ready = text[self.next - seq :]
-        self.next += len(ready)
+        ready = [text[self.next - seq :]]
+        self.next += len(ready[0])
         while self._early and (start := min(self._early)) <= self.next:
             early = self._early.pop(start)
             self._early_bytes -= len(early)
-            rest = early[self.next - start :]
-            ready += rest
-            self.next += len(rest)
-        return ready
+            ready.append(early[self.next - start :])
+            self.next += len(ready[-1])
+        return b"".join(ready)
 
     def _keep(self, seq: int, text: bytes) -> None:
         kept = self._early.get(seq, b"")
@@ -91,12 +90,10 @@ class ConnectionDissector:
             return None
         ready = stream.take(start, tcp.text) if tcp.text else b""
         named = self._feed(side, ready, number) if ready else None
-        if (
-            tcp.flags & FIN
-            and not stream.finished
-            and stream.next in (None, place.seq + tcp.length - 1)
-        ):
-            stream.finished = True
+        if tcp.flags & FIN:
+            stream.end = place.seq + tcp.length - 1
+        if stream.end is not None and stream.next in (None, stream.end):
+            stream.end = None
             named = self._application.finish(side) or named
         return named
 

@@ -128,15 +128,12 @@ class Http1:
         named.head = head.text + "  "
         if side == CLIENT:
             self._methods.append(head.method)
-            self._begin_body(direction, _request_step(head))
+            direction.step, direction.left = _body_step(head) or (_Step.HEAD, 0)
         else:
-            self._begin_body(direction, self._response_step(head))
+            direction.step, direction.left = self._response_step(head)
         if direction.step is _Step.HEAD:
             self._complete(direction, named)
         return True
-
-    def _begin_body(self, direction: _Direction, step: tuple[_Step, int]) -> None:
-        direction.step, direction.left = step
 
     def _response_step(self, head: _Head) -> tuple[_Step, int]:
         """How the body of a response is delimited (RFC 9112 §6.3); takes its request away."""
@@ -217,13 +214,10 @@ def _parse_head(data: bytes) -> _Head:
 
 
 def _body_step(head: _Head) -> tuple[_Step, int] | None:
+    """How the header delimits the body, with its length in bytes; None: it does not."""
     if head.fields.get(b"transfer-encoding", b"").lower().endswith(b"chunked"):
         return _Step.CHUNK_SIZE, 0
     length = head.fields.get(b"content-length", b"")
     if re.fullmatch(rb"\d{1,18}", length):
         return (_Step.LENGTH, int(length)) if int(length) else (_Step.HEAD, 0)
     return None
-
-
-def _request_step(head: _Head) -> tuple[_Step, int]:
-    return _body_step(head) or (_Step.HEAD, 0)

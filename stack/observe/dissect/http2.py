@@ -11,6 +11,7 @@ MAGIC = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 DATA = 0
 HEADERS = 1
+RST_STREAM = 3
 PUSH_PROMISE = 5
 CONTINUATION = 9
 
@@ -23,7 +24,7 @@ FRAME_NAMES = {
     DATA: "DATA",
     HEADERS: "HEADERS",
     2: "PRIORITY",
-    3: "RST_STREAM",
+    RST_STREAM: "RST_STREAM",
     4: "SETTINGS",
     PUSH_PROMISE: "PUSH_PROMISE",
     6: "PING",
@@ -167,6 +168,9 @@ class Http2:
         self, direction: _Direction, frame: _Frame, payload: bytes, named: Named
     ) -> None:
         named.items.append(frame.name)
+        if frame.kind == RST_STREAM:
+            for each in self._directions:
+                self._end(each, frame.stream)
         if frame.kind in (HEADERS, PUSH_PROMISE):
             fragment = bytearray(_header_fragment(frame, payload))
             direction.block = _Block(frame, named, len(named.items) - 1, fragment)
