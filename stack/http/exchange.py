@@ -248,7 +248,7 @@ class Exchange(ABC):
     async def _run(self) -> None:
         try:
             await self.session.service.app(self.scope, self.receive, self.send)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if not self.gone:
                 logger.exception("error in the application at %s", self._name())
             elif not isinstance(error, ClientGone):
@@ -277,6 +277,7 @@ class Exchange(ABC):
         """Responds with an error of the server's own: one line of text."""
         body = b"%d %s: %s\n" % (status, reason_phrase(status), text.encode())
         self._head = status, [(b"content-type", b"text/plain; charset=utf-8")]
+        self._bodiless = self.scope["method"] == "HEAD"
         self._left = None
         self._begin(body, end=True)
 

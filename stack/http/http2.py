@@ -1,13 +1,14 @@
 """HTTP/2 on a connection, framed by h2 (RFC 9113)."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from h2 import events
 from h2.errors import ErrorCodes
-from h2.exceptions import ProtocolError
+from h2.exceptions import ProtocolError, StreamClosedError
 
 from stack.http.asgi import Scope, http_scope
 from stack.http.engine import MAX_STREAM_ID, Engine
@@ -138,9 +139,14 @@ class Http2Connection(Handler):
         try:
             _check(stream.scope)
         except BadRequest as error:
-            stream.answer(error.status, error.reason)
+            # Not before all that has arrived was looked at: a reset may follow the request.
+            self.session.loop.call_soon(self._answer, stream, error)
         else:
             stream.start()
+
+    def _answer(self, stream: Stream, error: BadRequest) -> None:
+        if not stream.gone:
+            stream.answer(error.status, error.reason)
 
     def _stream(self, stream_id: int, method: bytes, target: bytes, headers: Headers) -> Stream:
         session = self.session
@@ -158,7 +164,9 @@ class Http2Connection(Handler):
         return Stream(self, session, stream_id, scope)
 
     def _refuse(self, stream_id: int) -> None:
-        self._engine.reset_stream(stream_id, ErrorCodes.REFUSED_STREAM)
+        # A reset of the peer's may have come right behind the request.
+        with contextlib.suppress(StreamClosedError):
+            self._engine.reset_stream(stream_id, ErrorCodes.REFUSED_STREAM)
         self._count_refusal()
 
     def _count_refusal(self) -> None:

@@ -122,12 +122,13 @@ def test_one_seed_gives_the_same_bytes_twice():
 def test_peers_that_say_nothing_do_not_hold_up_the_end():
     async def main(site):
         loop = asyncio.get_running_loop()
-        for port in (80, 443):
-            await site.hosts.client.open_connection(SERVER, port)
+        streams = [await site.hosts.client.open_connection(SERVER, port) for port in (80, 443)]
         await asyncio.sleep(1)
         began = loop.time()
         await site.server.close(5)
         assert loop.time() < began + 2
+        for _, writer in streams:
+            writer.transport.abort()
 
     served(main)
 

@@ -9,7 +9,8 @@ import h2.events
 import h2.settings
 from h2.settings import SettingCodes
 
-from tests.support.http_world import FakeTransport, Wired, settle
+from stack.http.limits import Limits
+from tests.support.http_world import FakeTransport, Wired, run_virtual, settle
 
 
 def request_headers(path: str = "/", method: str = "GET", *extra: tuple[str, str]) -> list[Any]:
@@ -120,3 +121,29 @@ async def connected(wired: Wired, **options: Any) -> tuple[Peer, FakeTransport]:
     peer = Peer(wire, **options)
     await peer.turn()
     return peer, wire
+
+
+def with_peer(app, test, limits: Limits | None = None, **options):
+    """Runs `test(peer, wire, wired)` on a fresh connection."""
+
+    async def main():
+        async with Wired(app, limits) as wired:
+            peer, wire = await connected(wired, **options)
+            return await test(peer, wire, wired)
+
+    return run_virtual(main)
+
+
+def sized(size: int, chunk: int | None = None):
+    """An application that sends `size` bytes, in chunks."""
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200})
+        left = size
+        while left:
+            part = min(left, chunk or size)
+            left -= part
+            message = {"type": "http.response.body", "body": bytes(part), "more_body": left > 0}
+            await send(message)
+
+    return app

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import h11
+
 from stack.http.certificate import Certificate, make_certificate
 from stack.http.demo import app as demo_app
 from stack.http.limits import Limits
@@ -113,7 +115,7 @@ class Result:
 
     @property
     def text(self) -> str:
-        return self.out.decode()
+        return self.out.decode("utf-8", "replace")
 
 
 async def tool(*argv: str, stdin: bytes | None = None, seconds: float = 40) -> Result:
@@ -297,3 +299,36 @@ async def path_app(scope, receive, send):
     text = scope["method"].encode() + b" " + scope["path"].encode() + b" " + body
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": text})
+
+
+GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+def responses(data: bytes, *methods: bytes) -> list[tuple[h11.Response, bytes]]:
+    """What a client that sent these requests makes of `data`: all final responses."""
+    client = h11.Connection(h11.CLIENT)
+    client.receive_data(data)
+    found = []
+    for method in methods or (b"GET",):
+        client.send(h11.Request(method=method, target="/", headers=[("host", "x")]))
+        client.send(h11.EndOfMessage())
+        head, body = None, b""
+        while True:
+            event = client.next_event()
+            if isinstance(event, h11.Response):
+                head = event
+            elif isinstance(event, h11.Data):
+                body += event.data
+            elif isinstance(event, h11.EndOfMessage):
+                break
+            else:
+                assert isinstance(event, h11.InformationalResponse), event
+        found.append((head, body))
+        if client.our_state is h11.DONE:
+            client.start_next_cycle()
+    assert client.trailing_data[0] == b"", "more than the responses was sent"
+    return found
+
+
+def header(response: h11.Response, name: bytes) -> bytes | None:
+    return dict(response.headers).get(name)
