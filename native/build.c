@@ -91,6 +91,30 @@ static uint8_t *put_sack(uint8_t *o, const struct emit *e, uint32_t room)
     return o + 4 + 8 * count;
 }
 
+static uint8_t *put_user_timeout(uint8_t *o, const struct emit *e)
+{
+    o[0] = KIND_USER_TIMEOUT;
+    o[1] = 4;
+    store16(o + 2, e->user_timeout);
+    return o + 4;
+}
+
+/* With what pads it to whole words; left out where it does not fit. */
+static uint8_t *put_fast_open(uint8_t *o, const struct emit *e, uint32_t room)
+{
+    uint32_t n = e->fast_open_length < FAST_OPEN_MAX ? e->fast_open_length : FAST_OPEN_MAX;
+    uint32_t padding = (2 + n) % 4 == 0 ? 0 : 4 - (2 + n) % 4;
+
+    if (padding + 2 + n > room)
+        return o;
+    memset(o, KIND_NOP, padding);
+    o += padding;
+    o[0] = KIND_FAST_OPEN;
+    o[1] = (uint8_t)(2 + n);
+    memcpy(o + 2, e->fast_open, n);
+    return o + 2 + n;
+}
+
 /* Writes the options in the order and alignment that Linux uses, which middleboxes and
  * readers of traces are used to; returns their length, a multiple of four. */
 static uint32_t put_options(uint8_t *options, const struct emit *e)
@@ -118,6 +142,10 @@ static uint32_t put_options(uint8_t *options, const struct emit *e)
         o[3] = e->wscale;
         o += 4;
     }
+    if (e->options & OPTION_USER_TIMEOUT)
+        o = put_user_timeout(o, e);
+    if (e->options & OPTION_FAST_OPEN)
+        o = put_fast_open(o, e, TCP_OPTIONS_MAX - (uint32_t)(o - options));
     if (e->options & OPTION_SACK)
         o = put_sack(o, e, TCP_OPTIONS_MAX - (uint32_t)(o - options));
     return (uint32_t)(o - options);
@@ -254,8 +282,10 @@ uint32_t packet_build(uint8_t *dst, size_t room, const struct path *path, uint8_
                       int32_t checksum_offset)
 {
     uint32_t header = ip_header_length(path);
+    /* IPv4 counts its header into the length field, IPv6 does not (RFC 8200 §3). */
+    uint32_t longest = path->version == 4 ? IP_LENGTH_MAX - header : IP_LENGTH_MAX;
 
-    if (length > IP_LENGTH_MAX - header || header + length > room)
+    if (length > longest || header + length > room)
         return 0;
     if (checksum_offset >= 0 && (uint32_t)checksum_offset + 2 > length)
         return 0;

@@ -30,6 +30,8 @@
 #define KIND_SACK_PERMITTED 4
 #define KIND_SACK 5
 #define KIND_TIMESTAMPS 8
+#define KIND_USER_TIMEOUT 28
+#define KIND_FAST_OPEN 34
 
 /* Offsets of the checksum field within each transport header. */
 #define TCP_CHECKSUM_AT 16u

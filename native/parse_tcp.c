@@ -1,5 +1,7 @@
-/* The TCP header's options (RFC 9293 §3.1, RFC 7323, RFC 2018). */
+/* The TCP header's options (RFC 9293 §3.1, RFC 7323, RFC 2018, RFC 7413, RFC 5482). */
 #include "internal.h"
+
+#include <string.h>
 
 static void parse_sack(struct packet *p, const uint8_t *blocks, uint32_t count)
 {
@@ -8,6 +10,17 @@ static void parse_sack(struct packet *p, const uint8_t *blocks, uint32_t count)
     p->sack_count = (uint8_t)count;
     for (i = 0; i < 2 * count; i++)
         p->sack[i] = load32(blocks + 4 * i);
+}
+
+/* A cookie has 4 to 16 bytes and an even number of them; none of any other length is ours
+ * to keep, but the option may be longer one day, so it counts as unknown (RFC 7413 §4.1.1). */
+static uint32_t parse_fast_open(struct packet *p, const uint8_t *cookie, uint32_t length)
+{
+    if (length != 0 && (length < 4 || length > FAST_OPEN_MAX || length % 2 != 0))
+        return OPTION_UNKNOWN;
+    p->fast_open_length = (uint8_t)length;
+    memcpy(p->fast_open, cookie, length);
+    return OPTION_FAST_OPEN;
 }
 
 /* Takes in one option of known kind; returns its OPTION_ bit, OPTION_UNKNOWN, or
@@ -38,6 +51,13 @@ static uint32_t parse_option(struct packet *p, const uint8_t *option, uint32_t l
         p->tsval = load32(option + 2);
         p->tsecr = load32(option + 6);
         return OPTION_TIMESTAMPS;
+    case KIND_USER_TIMEOUT:
+        if (length != 4)
+            return OPTION_ILLEGAL;
+        p->user_timeout = (uint16_t)load16(option + 2);
+        return OPTION_USER_TIMEOUT;
+    case KIND_FAST_OPEN:
+        return parse_fast_open(p, option + 2, length - 2);
     default:
         return OPTION_UNKNOWN;
     }

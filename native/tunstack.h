@@ -29,8 +29,11 @@
 #define OPTION_TIMESTAMPS 0x10
 #define OPTION_UNKNOWN 0x20
 #define OPTION_ILLEGAL 0x40
+#define OPTION_FAST_OPEN 0x80
+#define OPTION_USER_TIMEOUT 0x100
 
 #define SACK_MAX 4
+#define FAST_OPEN_MAX 16 /* bytes of a cookie (RFC 7413 §2) */
 
 /* Why a packet cannot be used. 0 is a good packet. */
 enum fault {
@@ -102,6 +105,9 @@ struct packet {
     uint32_t tsval;
     uint32_t tsecr;
     uint32_t sack[8];        /* left, right edge of up to four blocks */
+    uint8_t fast_open_length; /* 0: a cookie is asked for */
+    uint8_t fast_open[FAST_OPEN_MAX];
+    uint16_t user_timeout;   /* granularity and value as on the wire (RFC 5482 §3.1) */
     const uint8_t *text;     /* bytes behind the transport header */
     uint32_t text_length;
     uint8_t icmp_type;
@@ -277,6 +283,9 @@ struct emit {
     uint32_t tsval;
     uint32_t tsecr;
     uint32_t sack[8];
+    uint8_t fast_open_length;
+    uint8_t fast_open[FAST_OPEN_MAX];
+    uint16_t user_timeout;
     uint16_t ip_id;    /* IPv4 identification */
     uint16_t gso_size; /* above 0: one super-segment for the device to cut */
     uint8_t checksum_offload; /* leave the checksum to the device */

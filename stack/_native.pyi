@@ -79,6 +79,9 @@ class Packet:
     tsval: int
     tsecr: int
     sack: _IntArray
+    fast_open_length: int
+    fast_open: _IntArray
+    user_timeout: int
     text: Bytes
     text_length: int
     icmp_type: int
@@ -174,6 +177,9 @@ class Emit:
     tsval: int
     tsecr: int
     sack: _IntArray
+    fast_open_length: int
+    fast_open: _IntArray
+    user_timeout: int
     ip_id: int
     gso_size: int
     checksum_offload: int
@@ -210,7 +216,10 @@ class _Lib:
     OPTION_TIMESTAMPS: int
     OPTION_UNKNOWN: int
     OPTION_ILLEGAL: int
+    OPTION_FAST_OPEN: int
+    OPTION_USER_TIMEOUT: int
     SACK_MAX: int
+    FAST_OPEN_MAX: int
     VNET_NEEDS_CSUM: int
     VNET_DATA_VALID: int
     PARSE_TRUST_CHECKSUM: int

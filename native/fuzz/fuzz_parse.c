@@ -11,6 +11,7 @@ static void check_extent(const struct packet *p, const uint8_t *data, size_t len
     PROMISE(p->version == 4 || p->version == 6);
     PROMISE(p->ip_header_length <= p->length);
     PROMISE(p->sack_count <= SACK_MAX);
+    PROMISE(p->fast_open_length <= FAST_OPEN_MAX);
     if (p->is_fragment)
         return;
     PROMISE(p->text >= data + p->ip_header_length);

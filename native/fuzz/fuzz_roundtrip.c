@@ -14,7 +14,7 @@ static struct emit take_emit(struct input *in)
     e.flags = take16(in);
     e.window = take16(in);
     e.urgent = take16(in);
-    e.options = take8(in) & 0x1f;
+    e.options = take16(in) & (0x1f | OPTION_FAST_OPEN | OPTION_USER_TIMEOUT);
     e.mss = take16(in);
     e.wscale = take8(in);
     e.sack_count = take8(in) % 6;
@@ -23,6 +23,11 @@ static struct emit take_emit(struct input *in)
     e.ip_id = take16(in);
     for (i = 0; i < 8; i++)
         e.sack[i] = take32(in);
+    e.user_timeout = take16(in);
+    e.fast_open_length = (uint8_t)(take8(in) % 8 * 2 + 2);
+    if (e.fast_open_length == 2)
+        e.fast_open_length = 0;
+    take_bytes(in, e.fast_open, sizeof e.fast_open);
     return e;
 }
 
@@ -47,7 +52,13 @@ static void same_options(const struct packet *p, const struct emit *e)
         PROMISE(p->tsval == e->tsval && p->tsecr == e->tsecr);
     PROMISE(p->sack_count <= e->sack_count);
     PROMISE(memcmp(p->sack, e->sack, 8u * p->sack_count) == 0);
-    PROMISE((p->options & ~OPTION_SACK) == (e->options & ~OPTION_SACK));
+    if (p->options & OPTION_USER_TIMEOUT)
+        PROMISE(p->user_timeout == e->user_timeout);
+    if (p->options & OPTION_FAST_OPEN) {
+        PROMISE(p->fast_open_length == e->fast_open_length);
+        PROMISE(memcmp(p->fast_open, e->fast_open, e->fast_open_length) == 0);
+    }
+    PROMISE(((p->options ^ e->options) & ~(OPTION_SACK | OPTION_FAST_OPEN)) == 0);
 }
 
 /* A ring with n bytes that begin anywhere in its memory. */

@@ -52,6 +52,10 @@ static int save_tcp(const char *folder, uint8_t version)
     e.options = OPTION_MSS | OPTION_SACK_PERMITTED | OPTION_TIMESTAMPS | OPTION_WSCALE;
     outgoing_tcp(&out, &path, &e, NULL, 0, 0);
     bad = save(folder, "syn", version, data, outgoing_copy(&out, data, sizeof data));
+    e.options |= OPTION_FAST_OPEN | OPTION_USER_TIMEOUT;
+    e.fast_open_length = 8;
+    outgoing_tcp(&out, &path, &e, NULL, 0, 0);
+    bad |= save(folder, "fast_open", version, data, outgoing_copy(&out, data, sizeof data));
     e.flags = FLAG_ACK;
     e.options = OPTION_SACK | OPTION_TIMESTAMPS;
     e.sack_count = 3;

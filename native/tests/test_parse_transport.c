@@ -64,6 +64,36 @@ static void illegal_option_lengths_end_the_walk(void)
     }
 }
 
+static void fast_open_is_read_in_its_lengths_only(void)
+{
+    uint8_t options[24] = {34, 2, 0, 0};
+    struct packet p = parse_options(options, 4);
+    uint8_t n;
+
+    CHECK(p.options == OPTION_FAST_OPEN && p.fast_open_length == 0);
+    for (n = 0; n <= 20; n++) {
+        int good = n == 0 || (n >= 4 && n <= 16 && n % 2 == 0);
+
+        memset(options, 0, sizeof options);
+        options[0] = 34;
+        options[1] = (uint8_t)(2 + n);
+        memset(options + 2, n, n);
+        p = parse_options(options, sizeof options);
+        CHECK(p.fault == FAULT_NONE);
+        CHECK(p.options == (good ? OPTION_FAST_OPEN : OPTION_UNKNOWN));
+        CHECK(!good || (p.fast_open_length == n && memcmp(p.fast_open, options + 2, n) == 0));
+    }
+}
+
+static void user_timeout_is_read(void)
+{
+    struct packet p = parse_options((const uint8_t[8]){28, 4, 0x80, 5, 0, 0, 0, 0}, 8);
+
+    CHECK(p.options == OPTION_USER_TIMEOUT && p.user_timeout == 0x8005);
+    p = parse_options((const uint8_t[8]){28, 3, 0x80, 0, 0, 0, 0, 0}, 8);
+    CHECK(p.options == OPTION_ILLEGAL);
+}
+
 static uint32_t tcp_packet(uint8_t *data, uint8_t version)
 {
     struct path path = sample_path(version);
@@ -221,6 +251,8 @@ int main(void)
     RUN(known_options_are_read_at_any_alignment);
     RUN(sack_blocks_are_read);
     RUN(nothing_is_read_behind_end_of_options);
+    RUN(fast_open_is_read_in_its_lengths_only);
+    RUN(user_timeout_is_read);
     RUN(illegal_option_lengths_end_the_walk);
     RUN(tcp_fields_are_read);
     RUN(tcp_faults);

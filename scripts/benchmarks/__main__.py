@@ -21,7 +21,7 @@ from stack.errors import UsageError
 PAGE = ROOT / "docs" / "performance.md"
 
 EXAMPLES = """examples:
-  scripts/bench                              everything, in about five minutes
+  scripts/bench                              everything, in about four minutes
   scripts/bench --quick --json figures.json  everything, in under 90 seconds
   scripts/bench --only bulk --variant offload --profile bulk.pstats
                                              where the time goes in our stack
@@ -48,7 +48,10 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         "--variant", action="append", choices=VARIANTS, help="measure only this variant"
     )
     parser.add_argument(
-        "--profile", type=Path, metavar="FILE", help="run our servers under cProfile"
+        "--profile",
+        type=Path,
+        metavar="FILE",
+        help="run our servers under cProfile; the variant goes before FILE's suffix",
     )
     options = parser.parse_args(arguments)
     if (options.rounds or 1) < 1 or (options.seconds or 1) <= 0:

@@ -64,6 +64,7 @@ class ServerOptions:
     https_ports: tuple[int, ...]
     app: str
     quiet: bool
+    rfc7540_priorities: bool = True
 
 
 def add_watch_options(parser: argparse.ArgumentParser) -> None:
@@ -119,6 +120,11 @@ def add_server_options(parser: argparse.ArgumentParser) -> None:
         type=stack_address,
         help=f"our stack's address, instead of {' and '.join(DEFAULT_ADDRESSES)}; may be repeated",
     )
+    parser.add_argument(
+        "--no-rfc7540",
+        action="store_true",
+        help="HTTP/2: tell clients that only the priorities of RFC 9218 count",
+    )
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
@@ -149,7 +155,9 @@ def read_server_options(args: argparse.Namespace) -> ServerOptions:
     addresses = tuple(args.address or map(stack_address, DEFAULT_ADDRESSES))
     if len({address.ip for address in addresses}) != len(addresses):
         raise UsageError("--address: each address can be given only once")
-    return ServerOptions(addresses, http_ports, https_ports, args.app, args.quiet)
+    return ServerOptions(
+        addresses, http_ports, https_ports, args.app, args.quiet, not args.no_rfc7540
+    )
 
 
 def load_app(reference: str) -> Any:

@@ -22,6 +22,7 @@ from stack.link.prefix import Interface
 from stack.sockets.aio import AsyncHost
 
 if TYPE_CHECKING:
+    from stack.http.server import HttpServer
     from stack.observe.capture import Capture
 
 GRACE = 1.0
@@ -83,16 +84,21 @@ async def open_station(
 ) -> AsyncIterator[Station]:
     """A host that serves `app`; at the end its connections are closed, not reset."""
     from stack.http.certificate import make_certificate
+    from stack.http.limits import Limits
     from stack.http.server import HttpServer
 
     async with open_host(link, server.addresses, watch) as host:
         names = ["localhost", *(str(address.ip) for address in server.addresses)]
         running = HttpServer(
-            host, app, certificate=make_certificate(names), keylog=key_logger(host)
+            host,
+            app,
+            certificate=make_certificate(names),
+            keylog=key_logger(host),
+            limits=Limits(rfc7540_priorities=server.rfc7540_priorities),
         )
         await running.start(server.http_ports, server.https_ports)
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGUSR1, _print_counters, host.host)
+        loop.add_signal_handler(signal.SIGUSR1, _print_counters, host.host, running)
         try:
             yield Station(host, server)
         finally:
@@ -144,12 +150,13 @@ def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         loop.default_exception_handler(context)
 
 
-def _print_counters(host: Host) -> None:
+def _print_counters(host: Host, server: "HttpServer") -> None:
     """Prints the counters that moved, each with its meaning, and an empty line behind them."""
-    lines = (
-        f"{name:<24} {value:>12}  {COUNTERS[name]}\n"
-        for name, value in host.counters.non_zero().items()
-    )
+    from stack.http.counters import COUNTERS as HTTP_COUNTERS
+
+    meanings = {**COUNTERS, **HTTP_COUNTERS}
+    moved = {**host.counters.non_zero(), **server.counters.non_zero()}
+    lines = (f"{name:<24} {value:>12}  {meanings[name]}\n" for name, value in moved.items())
     _write_stderr("".join((*lines, "\n")))
 
 

@@ -23,11 +23,14 @@ from stack.core.ip.identification import Identification
 from stack.core.ip.path_mtu import PathMtu
 from stack.core.ip.reassembly import Reassembly
 from stack.core.ready import Ready
-from stack.core.tcp import handshake, output, resets
-from stack.core.tcp.connection import Connection
+from stack.core.tcp import fast_open_client, handshake, output, resets
+from stack.core.tcp.connection import Buffer, Connection
+from stack.core.tcp.fast_open import Cookies
 from stack.core.tcp.isn import Secrets
 from stack.core.tcp.listener import Listener
+from stack.core.tcp.memory import Budget
 from stack.core.tcp.states import Cause, State
+from stack.core.tcp.syn_cookies import SynCookies
 from stack.core.timers import TimerQueue
 from stack.core.udp.endpoint import UdpEndpoint
 from stack.core.udp.ports import UdpPorts
@@ -78,6 +81,7 @@ class Host:
         challenges = self.config.tcp.challenge_acks
         self._challenge_limiter = IcmpLimiter(challenges, challenges)
         self.flows = ffi.gc(lib.flow_table_new(random_bytes(16)), lib.flow_table_free)
+        self.buffer_memory = Budget(self.config.tcp.buffer_memory)
         self.connections: dict[int, Connection] = {}
         self.listeners: dict[int, list[Listener]] = {}
         self.ready_to_send: deque[Connection] = deque()
@@ -91,6 +95,9 @@ class Host:
         self._number = 0
         self._ip_id = int.from_bytes(random_bytes(2), "big")
         self.udp = UdpPorts(self, random_bytes(32))
+        self.syn_cookies = SynCookies(random_bytes(32))
+        self.fast_open_cookies = Cookies(random_bytes(32))
+        self.fast_open_cache = fast_open_client.CookieCache()
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -144,7 +151,15 @@ class Host:
 
     def next_deadline(self) -> int | None:
         """When `on_deadline` must be called (µs) if nothing arrives before; None: never."""
-        deadline = self.timers.next_deadline()
+        return self._before_others(self.timers.next_deadline())
+
+    def next_wake(self) -> int | None:
+        """No later than `next_deadline`, and found with less work: for drivers that do not
+        mind to be woken too early once in a while.
+        """
+        return self._before_others(self.timers.earliest_place())
+
+    def _before_others(self, deadline: int | None) -> int | None:
         for other in (self.reassembly.next_deadline(), self.path_mtu.next_deadline()):
             if other is not None and (deadline is None or other < deadline):
                 deadline = other
@@ -166,15 +181,18 @@ class Host:
 
     # What applications ask for.
 
-    def listen(self, address: str | None, port: int, *, backlog: int = 128) -> Listener:
+    def listen(
+        self, address: str | None, port: int, *, backlog: int = 128, fast_open: int = 0
+    ) -> Listener:
         """Listens on one address, on all of a version ("0.0.0.0", "::") or on all (None).
 
-        Port 0 takes a free one. Raises OSError EADDRNOTAVAIL or EADDRINUSE.
+        Port 0 takes a free one. Of connections by TCP Fast Open, `fast_open` may wait for the
+        end of their handshake while the application has them already. Raises OSError EADDRNOTAVAIL or EADDRINUSE.
         """
         version, packed = self._bindable(address)
         if port == 0:
             port = next(p for p in self._ephemeral(self._any_path()) if p not in self.listeners)
-        listener = Listener(self, packed, version, port, max(backlog, 1))
+        listener = Listener(self, packed, version, port, max(backlog, 1), fast_open)
         others = self.listeners.setdefault(port, [])
         if any(listener.overlaps(other) for other in others):
             raise OSError(errno.EADDRINUSE, "Address already in use")
@@ -216,8 +234,13 @@ class Host:
         *,
         local_address: str | None = None,
         local_port: int = 0,
+        fast_open_data: Buffer | None = None,
     ) -> Connection:
         """Opens a connection; `Ready.CONNECTED` or `Ready.ERROR` follows.
+
+        `fast_open_data`, even if empty, asks for TCP Fast Open (RFC 7413): it is sent, and
+        leaves with the SYN where the server allowed that before. The server may get it
+        twice, and `send_queued` tells how much was taken.
 
         Raises OSError: ENETUNREACH without a source address, EADDRNOTAVAIL for a local
         address that is not ours or when all ports are taken, EADDRINUSE (MUST-46 too).
@@ -229,6 +252,10 @@ class Host:
         connection.move(Cause.ACTIVE_OPEN, now)
         handshake.prepare(connection, now)
         connection.syn_why = Why.ACTIVE_OPEN
+        if fast_open_data is not None:
+            fast_open_client.prepare(connection, now)
+            if len(fast_open_data):
+                fast_open_client.load(connection, fast_open_data, now)
         connection.note_call("connect", f"to {address} port {port}", now)
         connection.wants_output()
         return connection
@@ -319,6 +346,9 @@ class Host:
         if self.connections.pop(connection.number, None) is None:
             return
         lib.flow_remove(self.flows, connection.path)
+        waiting = self._time_wait
+        while waiting and waiting[0].tcb.state == State.CLOSED:
+            waiting.popleft()
         if connection.listener is not None:
             connection.listener.dropped(connection)
 
@@ -370,12 +400,16 @@ class Host:
     def refuse(self, seg: "Packet", why: Why) -> None:
         """Answers `seg` with a reset that belongs to no connection."""
         self.counters.count("TcpOutRsts")
+        resets.answer(seg, self.emit)
+        self.reply_segment(self.path_back(seg), why)
+
+    def reply_segment(self, path: "Path", why: Why) -> None:
+        """Sends the segment in `emit`, without text, for no connection."""
         e = self.emit
-        resets.answer(seg, e)
         e.ip_id = self.identify()
         e.gso_size = 0
         e.checksum_offload = 0
-        length = lib.outgoing_tcp(self._scratch, self.path_back(seg), e, ffi.NULL, 0, 0)
+        length = lib.outgoing_tcp(self._scratch, path, e, ffi.NULL, 0, 0)
         data = ffi.new("uint8_t[]", length)
         lib.outgoing_copy(self._scratch, data, length)
         self.reply(ffi.buffer(data)[:], why)

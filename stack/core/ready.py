@@ -14,3 +14,4 @@ class Ready(IntFlag):
     ERROR = 32
     CLOSED = 64
     SOFT_ERROR = 128
+    URGENT = 256

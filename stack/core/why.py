@@ -25,6 +25,7 @@ class Why(Reason):
 
     ACTIVE_OPEN = "connect: SYN opens the connection", "RFC 9293 §3.10.1"
     SYN_ACCEPTED = "SYN accepted on a listening port", "RFC 9293 §3.10.7.2"
+    SYN_COOKIE = "SYN answered by a cookie: the SYN queue is full", "RFC 4987 §3.6"
     SIMULTANEOUS_OPEN = "SYN met our own SYN: simultaneous open", "RFC 9293 §3.5"
     HANDSHAKE_DONE = "SYN-ACK accepted: acknowledges it", "RFC 9293 §3.10.7.3"
     SCALED_WINDOW = (
@@ -33,6 +34,8 @@ class Why(Reason):
     )
     DATA = "new data that the window and cwnd allow", "RFC 9293 §3.10.2"
     DATA_PUSHED = "last of the data that the application has written", "RFC 9293 §3.9.1.2"
+    URGENT = "tells at once that there is urgent data", "RFC 9293 §3.8.5"
+    USER_TIMEOUT = "advertises another user timeout", "RFC 5482 §3.2"
     LIMITED_TRANSMIT = "new data on a duplicate ACK: limited transmit", "RFC 3042 §2"
     FIN = "application closed its side: FIN behind the last data", "RFC 9293 §3.6"
     DELAYED_ACK = "delayed ACK timer ran out", "RFC 9293 §3.8.6.3"
@@ -70,11 +73,14 @@ class Why(Reason):
     DATA_AFTER_CLOSE = "reset: data for an application that has closed", "RFC 9293 §3.6.1"
     BAD_SYN_ACK = "reset: the ACK is not for our SYN", "RFC 9293 §3.10.7.3"
     LISTENER_CLOSED = "reset: the listener went away", "RFC 9293 §3.10.4"
+    ECN_CONFLICT = "reset: SYNs that ask for different kinds of ECN", "RFC 9768 §3.1.5"
     ECHO_REPLY = "echo reply", "RFC 792; RFC 4443 §4.2"
     ECHO_REQUEST = "echo request", "RFC 792; RFC 4443 §4.1"
     UNREACHABLE = "destination unreachable", "RFC 1122 §3.2.2.1; RFC 4443 §3.1"
     PARAMETER_PROBLEM = "parameter problem", "RFC 4443 §3.4"
     REASSEMBLY_TIMEOUT = "time exceeded: fragments missing", "RFC 792; RFC 4443 §3.3"
+    HOP_LIMIT = "time exceeded: no hops left", "RFC 1812 §5.3.1; RFC 4443 §3.3"
+    TOO_BIG = "packet too big for the next link", "RFC 1191 §4; RFC 4443 §3.2"
     DATAGRAM = "datagram that the application sent", "RFC 768"
 
 

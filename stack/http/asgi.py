@@ -38,6 +38,7 @@ def http_scope(
     server: tuple[str, int],
     state: dict[str, Any],
     info: Mapping[str, Any],
+    extensions: Mapping[str, Any] | None = None,
 ) -> Scope:
     """The scope of a request; `path` as on the wire, with its query."""
     raw_path, _, query = path.partition(b"?")
@@ -55,7 +56,7 @@ def http_scope(
         "client": client,
         "server": server,
         "state": state.copy(),
-        "extensions": {"tunstack": info},
+        "extensions": {"tunstack": info, **(extensions or {})},
     }
 
 

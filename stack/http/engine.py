@@ -1,135 +1,194 @@
-"""h2's connection as server and client use it: large windows, and GOAWAY as RFC 9113 has it."""
+"""libnghttp2's session as server and client use it, through ngh2 (RFC 9113, RFC 7541).
 
-from typing import Any
+The session frames, compresses and judges what the peer sends. Which stream sends next, how
+much a peer may take and when the connection ends is decided by who uses it.
+"""
 
-from h2.config import H2Configuration
-from h2.connection import (
-    ConnectionInputs,
-    H2Connection,
-    H2ConnectionStateMachine,
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterable
+
+from ngh2 import (
+    Configuration,
+    Connection,
+    DenialOfServiceError,
+    ErrorCode,
+    Event,
+    NeverIndexedHeader,
+    NGH2Error,
+    Role,
+    Setting,
+    pack_settings_payload,
 )
-from h2.errors import ErrorCodes
-from h2.events import Event
-from h2.exceptions import FrameTooLargeError, ProtocolError
-from h2.settings import SettingCodes, Settings
-from hpack import HPACKError
-from hyperframe.frame import DataFrame, Frame, GoAwayFrame
 
 from stack.http.limits import Limits
+from stack.http.message import Headers
 
-DEFAULT_WINDOW = 65_535
 MAX_STREAM_ID = (1 << 31) - 1
-LENGTH_BYTES = 3
+HEADER = 9  # bytes of a frame in front of its payload
+GOAWAY = 7
+
+# The connection's own measures hold; the library's, which end it without a word to us, stand
+# far behind them.
+UNLIMITED = (1 << 62, 1 << 62)
+OUTBOUND_ACKS = 1 << 24
+
+# Whoever can choose part of a message could find these out from how well it compresses
+# (RFC 7541 §7.1.3).
+CREDENTIALS = frozenset(
+    (b"authorization", b"proxy-authorization", b"cookie", b"set-cookie", b"www-authenticate")
+)
 
 
-class CompressionError(ProtocolError):
-    """A header block that cannot be decoded (RFC 9113 §4.3), which h2 calls a PROTOCOL_ERROR."""
+class Broken(Exception):
+    """The peer broke the rules so that nothing can be said to it but GOAWAY with `code`."""
 
-    error_code = ErrorCodes.COMPRESSION_ERROR
-
-
-class _StateMachine(H2ConnectionStateMachine):
-    """A GOAWAY ends nothing that is open (RFC 9113 §6.8); h2 would refuse every later frame."""
-
-    def process_input(self, input_: ConnectionInputs) -> list[Event]:
-        if input_ is ConnectionInputs.RECV_GOAWAY:
-            return []
-        return super().process_input(input_)
+    def __init__(self, code: ErrorCode, reason: str, counter: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.counter = counter
 
 
-class Engine(H2Connection):
-    """The HTTP/2 state of one connection.
+class Engine(Connection):
+    """The HTTP/2 state of one connection."""
 
-    A server's header fields are checked before they come here; the client's are checked by h2.
-    """
-
-    def __init__(self, limits: Limits, *, client: bool) -> None:
+    def __init__(self, limits: Limits, *, client: bool, extended_connect: bool = False) -> None:
         super().__init__(
-            H2Configuration(
-                client_side=client,
-                header_encoding=None,
-                validate_outbound_headers=client,
-                normalize_outbound_headers=client,
-            )
+            Role.CLIENT if client else Role.SERVER,
+            Configuration(
+                auto_window_update=False,
+                max_outbound_ack=OUTBOUND_ACKS,
+                max_continuations=limits.continuations,
+                stream_reset_rate_limit=UNLIMITED,
+                max_inbound_header_list_size=limits.header_bytes,
+            ),
         )
-        self.state_machine = _StateMachine()
         self._limits = limits
-        self.local_settings = self._settings(limits.streams)
-        # They count from the first byte: a peer that knows only the defaults keeps to them.
-        self.max_inbound_frame_size = limits.frame_size
-        self.decoder.max_header_list_size = limits.header_bytes
+        self._client = client
+        self._extended_connect = extended_connect
+        self._preface = b""
+        self._last_words = b""
+        self._last_request = 0
 
-    def _settings(self, streams: int) -> Settings:
+    def _settings(self) -> dict[int, int]:
         limits = self._limits
-        values: dict[SettingCodes, int] = {
-            SettingCodes.INITIAL_WINDOW_SIZE: limits.stream_window,
-            SettingCodes.MAX_FRAME_SIZE: limits.frame_size,
-            SettingCodes.MAX_HEADER_LIST_SIZE: limits.header_bytes,
-            SettingCodes.MAX_CONCURRENT_STREAMS: streams,
+        settings: dict[int, int] = {
+            Setting.INITIAL_WINDOW_SIZE: limits.stream_window,
+            Setting.MAX_FRAME_SIZE: limits.frame_size,
+            Setting.MAX_HEADER_LIST_SIZE: limits.header_bytes,
         }
-        if self.config.client_side:
-            values[SettingCodes.ENABLE_PUSH] = 0
-        return Settings(client=self.config.client_side, initial_values=values)
-
-    def open(self, upgrade_settings: bytes | None = None) -> None:
-        """Queues our preface: SETTINGS and the connection's window.
-
-        With `upgrade_settings` (HTTP2-Settings, padded base64) a server also opens stream 1.
-        """
-        if upgrade_settings is None:
-            self.initiate_connection()
-        else:
-            self.initiate_upgrade_connection(upgrade_settings)
-        self._opened()
-
-    def open_upgraded(self) -> bytes:
-        """A client's preface behind 101; returns the HTTP2-Settings of the request."""
-        settings = self.initiate_upgrade_connection()
-        assert settings is not None
-        self._opened()
+        if self._client:
+            settings[Setting.ENABLE_PUSH] = 0
+            settings[Setting.MAX_CONCURRENT_STREAMS] = limits.streams
+            return settings
+        if not limits.rfc7540_priorities:
+            settings[Setting.NO_RFC7540_PRIORITIES] = 1
+        if self._extended_connect:
+            settings[Setting.ENABLE_CONNECT_PROTOCOL] = 1
         return settings
 
+    def open(self, upgrade: bytes | None = None, *, head: bool = False) -> None:
+        """Queues our preface: SETTINGS and the connection's window.
+
+        With `upgrade` (HTTP2-Settings, base64) a server also opens stream 1, for a request
+        that may be a HEAD. Raises Broken when those settings hold a value that none may have.
+        """
+        if upgrade is None:
+            self.initiate_connection(self._settings())
+        else:
+            payload = urlsafe_b64decode(upgrade)
+            self.initiate_upgrade(payload, local_settings=self._settings(), head_request=head)
+            self._last_request = 1
+        self._opened()
+
+    def upgrade_settings(self) -> bytes:
+        """A client's HTTP2-Settings for the request that asks for an upgrade (RFC 7540 §3.2.1)."""
+        return urlsafe_b64encode(pack_settings_payload(self._settings())).rstrip(b"=")
+
+    def open_upgraded(self, *, head: bool) -> None:
+        """A client's preface behind 101."""
+        payload = pack_settings_payload(self._settings())
+        self.initiate_upgrade(payload, head_request=head)
+        self._opened()
+
     def _opened(self) -> None:
-        self.increment_flow_control_window(self._limits.connection_window - DEFAULT_WINDOW)
-        # h2 ends the connection when a request is one too many. RFC 9113 §5.1.2 asks for no
-        # more than REFUSED_STREAM, so what was announced is enforced by who opens streams.
-        self.local_settings = self._settings(MAX_STREAM_ID)
+        self.set_local_window_size(self._limits.connection_window)
+        self.events()
+        preface = super().data_to_send()
+        if not self._client:
+            preface = self._announce_streams(preface)
+        self._preface = preface
 
-    def receive_data(self, data: Any) -> list[Event]:
-        """The events in `data`. A frame that is too long ends the connection as soon as its
-        length is here: h2 would collect all of it first, up to 16 MiB.
+    def _announce_streams(self, preface: bytes) -> bytes:
+        """SETTINGS_MAX_CONCURRENT_STREAMS is written into our first frame here: what the
+        library announces it enforces by ending the connection, and RFC 9113 §5.1.2 asks for
+        no more than REFUSED_STREAM.
         """
-        happened = super().receive_data(data)
-        rest = self.incoming_buffer._data
-        if len(rest) >= LENGTH_BYTES:
-            length = int.from_bytes(rest[:LENGTH_BYTES], "big")
-            if length > self.max_inbound_frame_size:
-                self._terminate_connection(ErrorCodes.FRAME_SIZE_ERROR)
-                raise FrameTooLargeError(f"a frame of {length} bytes is longer than allowed")
-        return happened
+        end = HEADER + int.from_bytes(preface[:3], "big")
+        entry = pack_settings_payload({Setting.MAX_CONCURRENT_STREAMS: self._limits.streams})
+        length = (end - HEADER + len(entry)).to_bytes(3, "big")
+        return length + preface[3:end] + entry + preface[end:]
 
-    def _receive_frame(self, frame: Frame) -> list[Event]:
-        """DATA goes straight to its handler, which treats closed streams by itself: on the
-        general way h2 formats every frame for its log, a third of the cost of an upload.
-        """
-        if type(frame) is not DataFrame:
-            return self._receive_other(frame)
-        answers, happened = self._receive_data_frame(frame)
-        self._prepare_for_sending(answers)
-        return happened
-
-    def _receive_other(self, frame: Frame) -> list[Event]:
+    def take(self, data: bytes) -> list[Event]:
+        """The events in `data`. Raises Broken when nothing can follow but our last words."""
         try:
-            return super()._receive_frame(frame)
-        except ProtocolError as error:
-            if isinstance(error.__cause__, HPACKError) and type(error) is ProtocolError:
-                raise CompressionError(str(error)) from error
-            raise
+            self.receive_data(data)
+        except DenialOfServiceError as error:
+            # The header list is larger than announced (RFC 9113 §10.5.1), or cut into more
+            # CONTINUATION frames than any honest one.
+            if "CONTINUATION" in str(error):
+                broken = Broken(ErrorCode.PROTOCOL_ERROR, str(error), "http2_continuation_floods")
+            else:
+                broken = Broken(ErrorCode.ENHANCE_YOUR_CALM, str(error), "http2_large_headers")
+            raise self._with_last_words(broken) from None
+        except NGH2Error as error:
+            broken = Broken(ErrorCode.PROTOCOL_ERROR, str(error), "http2_breaches")
+            raise self._with_last_words(broken) from None
+        return self.events()
 
-    def clear_outbound_data_buffer(self) -> None:
-        """Keeps what is queued: h2 calls this for a GOAWAY, behind which we may still send."""
+    def _with_last_words(self, broken: Broken) -> Broken:
+        """The library has dropped its session: the GOAWAY is ours to write (RFC 9113 §6.8)."""
+        payload = self._last_request.to_bytes(4, "big") + broken.code.to_bytes(4, "big")
+        self._last_words = bytes((0, 0, len(payload), GOAWAY, 0, 0, 0, 0, 0)) + payload
+        return broken
 
-    def go_away(self, last_stream_id: int, error: ErrorCodes = ErrorCodes.NO_ERROR) -> None:
-        """Queues a GOAWAY; what is open goes on (h2's own would end it)."""
-        frame = GoAwayFrame(0, last_stream_id=last_stream_id, error_code=error)
-        self._prepare_for_sending([frame])
+    def note_request(self, stream_id: int) -> None:
+        """A request was taken, which our GOAWAY will say."""
+        self._last_request = stream_id
+
+    @property
+    def last_request(self) -> int:
+        """The highest stream that the peer opened and we looked at."""
+        return self._last_request
+
+    def output(self) -> bytes:
+        """What may be sent now, each byte once."""
+        if self._preface:
+            preface, self._preface = self._preface, b""
+            return preface + self.output()
+        if self._last_words:
+            words, self._last_words = self._last_words, b""
+            return words
+        try:
+            return self.data_to_send()
+        except NGH2Error:
+            return b""
+
+    def end(self, code: ErrorCode) -> None:
+        """Queues the GOAWAY that ends the connection."""
+        if not self._last_words:
+            try:
+                self.terminate_connection(code, last_stream_id=self._last_request)
+            except NGH2Error:
+                return
+
+    def window(self, stream_id: int) -> int:
+        """How many bytes of body the peer takes now on this stream."""
+        try:
+            return min(self.remote_window_size, self.stream_remote_window_size(stream_id))
+        except NGH2Error:
+            return 0
+
+
+def protected(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """The fields, those that are credentials marked as never to be indexed."""
+    return [NeverIndexedHeader(*item) if item[0] in CREDENTIALS else item for item in headers]

@@ -5,7 +5,13 @@ import logging
 from abc import ABC, abstractmethod
 
 from stack.http.asgi import ClientGone, Message, Scope
-from stack.http.message import Headers, content_length, reason_phrase, response_headers
+from stack.http.message import (
+    Headers,
+    checked_field,
+    content_length,
+    reason_phrase,
+    response_headers,
+)
 from stack.http.service import AccessRecord
 from stack.http.session import Session
 
@@ -28,13 +34,20 @@ class Exchange(ABC):
         self.complete = False  # the application has given the whole response
         self.gone = False  # the peer has closed, or reset the stream
         self.waiting = 0  # flow-controlled bytes of body that the application has not taken
+        self.trailing = False  # the application will send trailers behind the body
         self._head: tuple[int, Headers] | None = None
+        self._trailers: Headers = []
+        self._body_given = False  # trailers are all that is missing
+        self._request_trailers: Headers = []
         self._begun = False
-        self._bodiless = scope["method"] == "HEAD"
+        self.failed = False  # the application ended with an error
+        self._method: str = scope.get("method", "GET")
+        self._bodiless = self._method == "HEAD"
         self._left: int | None = None  # of the declared content-length
         self._chunks: list[bytes] = []
         self._body_ended = False
         self._body_taken = False
+        self.heard = self.began  # when the body last moved, or was first wanted
         self._receiving = 0  # calls of `receive` that wait
         self._sending = False  # `send` waits
         self._changed = asyncio.Event()
@@ -50,6 +63,18 @@ class Exchange(ABC):
     @abstractmethod
     def _write_body(self, body: bytes, *, end: bool) -> None:
         """Sends more of the body."""
+
+    @abstractmethod
+    def _write_trailers(self, headers: Headers) -> None:
+        """Ends the response with trailer fields (RFC 9110 §6.5)."""
+
+    @abstractmethod
+    def _write_informational(self, status: int, headers: Headers) -> None:
+        """Sends a response of the 100 class ahead of the final one."""
+
+    @abstractmethod
+    def _push(self, path: bytes, headers: Headers) -> None:
+        """Answers a request that the peer has not made, when it takes such answers."""
 
     @abstractmethod
     def _crowded(self) -> bool:
@@ -75,24 +100,38 @@ class Exchange(ABC):
 
     def start(self) -> None:
         """Runs the application."""
+        self.session.service.counters["http_requests"] += 1
         self._task = self.session.service.spawn(self._run())
 
     def feed(self, data: bytes, size: int) -> None:
         """More of the request's body, which counts as `size` bytes in flow control."""
         if data:
             self._chunks.append(data)
+        self.heard = self.session.loop.time()
         self.waiting += size
         self._changed.set()
 
-    def feed_end(self) -> None:
-        """The request's body is whole."""
+    def feed_end(self, trailers: Headers | None = None) -> None:
+        """The request's body is whole; `trailers` came behind it."""
         self._body_ended = True
+        if trailers:
+            self._request_trailers = trailers
         self._changed.set()
 
     @property
     def body_ended(self) -> bool:
         """Whether the request has arrived whole."""
         return self._body_ended
+
+    @property
+    def starving(self) -> bool:
+        """Whether the application waits for a body of which nothing came for too long."""
+        return (
+            self._receiving > 0
+            and not self._body_ended
+            and not self.complete
+            and self.session.loop.time() - self.heard >= self.session.limits.body_timeout
+        )
 
     @property
     def begun(self) -> bool:
@@ -109,7 +148,7 @@ class Exchange(ABC):
         if self.gone:
             return
         self.gone = True
-        listening = self._receiving > 0 or self._sending
+        listening = self._listens()
         self._changed.set()
         if self.complete or self._task is None or self._task.done():
             return
@@ -118,6 +157,10 @@ class Exchange(ABC):
             self._cancellation = self.session.loop.call_later(grace, self._task.cancel)
         else:
             self._task.cancel()
+
+    def _listens(self) -> bool:
+        """Whether the application learns by itself that the peer is gone."""
+        return self._receiving > 0 or self._sending
 
     # ---- for the application
 
@@ -131,6 +174,8 @@ class Exchange(ABC):
                 if self._chunks or (self._body_ended and not self._body_taken):
                     return self._take_body()
                 if not self._body_ended:
+                    if self._receiving == 1:
+                        self.heard = self.session.loop.time()
                     self._body_wanted()
                 self._changed.clear()
                 await self._changed.wait()
@@ -144,7 +189,14 @@ class Exchange(ABC):
         self._body_taken = self._body_ended
         if size:
             self._body_consumed(size)
-        return {"type": "http.request", "body": body, "more_body": not self._body_ended}
+        message: Message = {
+            "type": "http.request",
+            "body": body,
+            "more_body": not self._body_ended,
+        }
+        if self._body_ended and self._request_trailers:
+            message["trailers"] = self._request_trailers
+        return message
 
     async def send(self, message: Message) -> None:
         """Takes `http.response.start`, then `http.response.body` until one without more.
@@ -161,8 +213,36 @@ class Exchange(ABC):
             self._on_body(message)
             if not self.complete and self._crowded():
                 await self._wait_for_room()
+        elif kind in self.scope["extensions"]:
+            self._on_extension(kind, message)
         else:
             raise RuntimeError(f"unexpected message {kind!r}")
+
+    def _on_extension(self, kind: str, message: Message) -> None:
+        if kind == "http.response.trailers":
+            self._on_trailers(message)
+        elif kind == "http.response.early_hint":
+            if self._begun:
+                raise RuntimeError("early hints come before the response")
+            links = [checked_field((b"link", link)) for link in message.get("links", ())]
+            self._write_informational(103, links)
+        elif kind == "http.response.push":
+            fields = response_headers(message.get("headers", ()))
+            self._push(message["path"].encode(), fields)
+        else:
+            raise RuntimeError(f"unexpected message {kind!r}")
+
+    def _on_trailers(self, message: Message) -> None:
+        """Trailers may come in several messages, behind the whole body."""
+        if not self.trailing:
+            raise RuntimeError("http.response.start did not announce trailers")
+        if self.complete or not self._body_given:
+            raise RuntimeError("trailers come once, behind the body")
+        self._trailers += response_headers(message.get("headers", ()))
+        if not message.get("more_trailers", False):
+            self._finish_if(True)
+            self._write_trailers(self._trailers)
+            self._log()
 
     async def _wait_for_room(self) -> None:
         self._sending = True
@@ -187,16 +267,21 @@ class Exchange(ABC):
             headers = [item for item in headers if item[0] != b"content-length"]
         self._left = None if self._bodiless else content_length(headers)
         self._head = status, headers
+        self.trailing = bool(message.get("trailers", False))
 
     def _on_body(self, message: Message) -> None:
         if self._head is None:
             raise RuntimeError("http.response.body before http.response.start")
-        if self.complete:
+        if self.complete or self._body_given:
             raise RuntimeError("the response is complete already")
         body = message.get("body", b"")
         if type(body) is not bytes:
             body = bytes(body)
         end = not message.get("more_body", False)
+        if end and self.trailing:
+            self._hold_to_length(len(body))
+            self._body_given = True
+            end = False
         if not self._begun:
             self._begin(body, end=end)
             return
@@ -235,10 +320,14 @@ class Exchange(ABC):
         if self._left is not None:
             if len(body) > self._left:
                 raise RuntimeError("the body is longer than the response's content-length")
-            if end and len(body) < self._left:
-                raise RuntimeError("the body is shorter than the response's content-length")
+            if end:
+                self._hold_to_length(len(body))
             self._left -= len(body)
         self.sent += len(body)
+
+    def _hold_to_length(self, size: int) -> None:
+        if self._left is not None and size < self._left:
+            raise RuntimeError("the body is shorter than the response's content-length")
 
     def _finish_if(self, end: bool) -> None:
         if end:
@@ -249,6 +338,7 @@ class Exchange(ABC):
         try:
             await self.session.service.app(self.scope, self.receive, self.send)
         except (Exception, SystemExit) as error:
+            self.failed = True
             if not self.gone:
                 logger.exception("error in the application at %s", self._name())
             elif not isinstance(error, ClientGone):
@@ -277,12 +367,13 @@ class Exchange(ABC):
         """Responds with an error of the server's own: one line of text."""
         body = b"%d %s: %s\n" % (status, reason_phrase(status), text.encode())
         self._head = status, [(b"content-type", b"text/plain; charset=utf-8")]
-        self._bodiless = self.scope["method"] == "HEAD"
+        self._bodiless = self._method == "HEAD"
         self._left = None
+        self.trailing = False
         self._begin(body, end=True)
 
     def _name(self) -> str:
-        return f"{self.scope['method']} {self.scope['path']}"
+        return f"{self._method} {self.scope['path']}"
 
     def _log(self) -> None:
         if self.session.service.access_log is not None:
@@ -293,7 +384,7 @@ class Exchange(ABC):
                     connection=self.session.number,
                     client=self.session.client,
                     http_version=scope["http_version"],
-                    method=scope["method"],
+                    method=self._method,
                     target=scope["raw_path"].decode("latin-1") + query,
                     status=self.status,
                     sent=self.sent,

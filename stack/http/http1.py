@@ -1,5 +1,8 @@
 """HTTP/1.1 on a connection, parsed and written by h11 (RFC 9112)."""
 
+import re
+from typing import Any
+
 import h11
 
 from stack.http.asgi import http_scope
@@ -13,16 +16,25 @@ from stack.http.message import (
     field,
     reason_phrase,
     split_target,
+    tokens,
 )
 from stack.http.service import AccessRecord
 from stack.http.session import Handler, Session
 from stack.http.upgrade import UpgradedRequest, wanted_settings, without_upgrade
+from stack.http.websocket import (
+    WebSocketExchange,
+    accept_headers,
+    wants_websocket,
+    websocket_scope,
+)
 
 SWITCH = h11.InformationalResponse(
     status_code=101,
     reason=b"Switching Protocols",
     headers=[(b"connection", b"Upgrade"), (b"upgrade", b"h2c")],
 )
+EXTENSIONS: dict[str, Any] = {"http.response.trailers": {}, "http.response.early_hint": {}}
+_AMBIGUOUS = re.compile(rb"(?<!\r)\n|\n[ \t]")
 CONTINUE = h11.InformationalResponse(status_code=100, reason=b"Continue", headers=[])
 
 
@@ -41,6 +53,7 @@ class Http1Exchange(Exchange):
             server=session.server,
             state=session.service.state,
             info=session.info,
+            extensions=session.extensions | (EXTENSIONS if request.version == "1.1" else {}),
         )
         super().__init__(session, scope)
         self._connection = connection
@@ -50,6 +63,17 @@ class Http1Exchange(Exchange):
 
     def _write_body(self, body: bytes, *, end: bool) -> None:
         self._connection.write_body(body, end=end)
+
+    def _write_trailers(self, headers: Headers) -> None:
+        # RFC 9110 §6.5.1: only to a recipient that says it takes them.
+        wanted = b"trailers" in tokens(self.scope["headers"], b"te")
+        self._connection.write_trailers(headers if wanted else [])
+
+    def _write_informational(self, status: int, headers: Headers) -> None:
+        self._connection.write_informational(status, headers)
+
+    def _push(self, path: bytes, headers: Headers) -> None:
+        raise AssertionError("HTTP/1.1 does not offer pushing")
 
     def _crowded(self) -> bool:
         return self.session.write_paused
@@ -65,6 +89,71 @@ class Http1Exchange(Exchange):
 
     def _body_consumed(self, size: int) -> None:
         self._connection.body_consumed()
+
+
+class Http1WebSocket(WebSocketExchange, Http1Exchange):
+    """A WebSocket that takes its HTTP/1.1 connection over once it is accepted."""
+
+    def __init__(self, connection: "Http1Connection", request: "Request") -> None:
+        super().__init__(connection, request)
+        self.scope = websocket_scope(self.scope)
+        self._key = field(request.headers, b"sec-websocket-key") or b""
+
+        self._request_ended = False
+
+    @property
+    def body_ended(self) -> bool:
+        """Whether what comes next belongs to the WebSocket."""
+        return self._request_ended
+
+    def request_ended(self) -> None:
+        """The request that asks for the WebSocket is whole."""
+        self._request_ended = True
+
+    def _body_consumed(self, size: int) -> None:
+        self.session.resume_reading()
+
+    def _write_accept(self, headers: Headers) -> None:
+        self.status = 101
+        self._connection.switch_to_websocket(self, accept_headers(headers, self._key))
+
+    def _write_body(self, body: bytes, *, end: bool) -> None:
+        if self._wire is None:
+            super()._write_body(body, end=end)
+            return
+        self.sent += len(body)
+        self.session.write(body)
+        if end:
+            self.session.linger()
+
+
+class WebSocketHandler(Handler):
+    """What is left of an HTTP/1.1 connection that became a WebSocket."""
+
+    def __init__(self, session: Session, exchange: Http1WebSocket) -> None:
+        self._session = session
+        self._exchange = exchange
+
+    def data_received(self, data: bytes) -> None:
+        self._exchange.feed(data, len(data))
+        if self._exchange.unread > self._session.limits.body_buffer:
+            self._session.pause_reading()
+
+    def eof_received(self) -> bool:
+        self._exchange.feed_end()
+        return False
+
+    def connection_lost(self) -> None:
+        self._exchange.disconnect()
+
+    def writing_resumed(self) -> None:
+        """The session lets the application go on."""
+
+    def timed_out(self) -> None:
+        self._session.abort()
+
+    def drain(self) -> None:
+        self._exchange.going_away()
 
 
 class Request:
@@ -97,6 +186,32 @@ class Request:
                 raise BadRequest(400, "both Transfer-Encoding and Content-Length are given")
 
 
+class HeadLines:
+    """Looks for line ends in a header section that readers take in different ways.
+
+    RFC 9112 §2.2 and §5.2 leave it to the recipient whether a bare LF ends a line and whether
+    a folded line is accepted; another one in front of us may have decided otherwise.
+    """
+
+    def __init__(self) -> None:
+        self.ambiguous = False
+        self._ended = False
+        self._last = b""
+
+    def feed(self, data: bytes) -> None:
+        """More of the header section, perhaps with what stands behind it."""
+        if self._ended or not data:
+            return
+        text = self._last + data
+        end = text.find(b"\r\n\r\n")
+        self._ended = end >= 0
+        stop = end + 4 if self._ended else len(text)
+        if _AMBIGUOUS.search(text, max(len(self._last) - 1, 0), stop):
+            self.ambiguous = True
+        # The end of a section, and of a line, may be cut anywhere.
+        self._last = text[-3:]
+
+
 class _Upgrading:
     """A request that will become stream 1 as soon as its body is here."""
 
@@ -116,6 +231,7 @@ class Http1Connection(Handler):
         self._h11 = h11.Connection(
             h11.SERVER, max_incomplete_event_size=session.limits.header_bytes
         )
+        self._lines = HeadLines()
         self._exchange: Http1Exchange | None = None
         self._upgrading: _Upgrading | None = None
         self._fresh = True  # nothing of the next request has arrived
@@ -123,6 +239,8 @@ class Http1Connection(Handler):
         self._cycle_due = False  # the next request is looked at in the next turn of the loop
         self._peer_closed = False
         self._bodiless = False  # the request is a HEAD
+        self._speaks_chunked = True
+        self._chunked = False  # the response's body is in chunks
         self._ahead = 0  # bytes that arrived behind the current request
         self._discarded = 0  # bytes of a body that nobody reads
         self._read_paused_for_body = False
@@ -139,6 +257,8 @@ class Http1Connection(Handler):
             self._fresh = False
             self.session.watchdog.within(self._limits.header_timeout)
         self._h11.receive_data(data)
+        if self._exchange is None and self._h11.their_state is h11.IDLE:
+            self._lines.feed(data)
         if self._exchange is not None and self._exchange.body_ended:
             self._ahead += len(data)
             if self._ahead > self._limits.pipeline_bytes:
@@ -149,6 +269,9 @@ class Http1Connection(Handler):
     def _advance(self) -> None:
         """Handles what h11 makes of the bytes that are here."""
         while not self.session.closing:
+            if self._lines.ambiguous and self._h11.their_state is h11.IDLE:
+                self._refuse(400, "a line is folded, or ends without CR")
+                return
             try:
                 event = self._h11.next_event()
             except h11.RemoteProtocolError as error:
@@ -172,9 +295,10 @@ class Http1Connection(Handler):
             self._on_data(bytes(event.data))
         elif isinstance(event, h11.Request):
             self._bodiless = event.method == b"HEAD"
+            self._speaks_chunked = event.http_version != b"1.0"
             self._on_request(Request(event, self._limits.header_bytes))
         elif isinstance(event, h11.EndOfMessage):
-            self._on_end()
+            self._on_end(list(event.headers))
 
     def _on_request(self, request: Request) -> None:
         self.session.watchdog.off()
@@ -188,7 +312,10 @@ class Http1Connection(Handler):
         self._send_continue()
 
     def _start(self, request: Request) -> Http1Exchange:
-        self._exchange = Http1Exchange(self, request)
+        kind = Http1Exchange
+        if wants_websocket(request.method, request.headers):
+            kind = Http1WebSocket
+        self._exchange = kind(self, request)
         self._exchange.start()
         return self._exchange
 
@@ -199,6 +326,7 @@ class Http1Connection(Handler):
             self._discard(len(data))
         else:
             self._exchange.feed(data, len(data))
+            self.session.watchdog.off()
             if self._exchange.waiting > self._limits.body_buffer:
                 self._read_paused_for_body = True
                 self.session.pause_reading()
@@ -218,13 +346,17 @@ class Http1Connection(Handler):
         if self._discarded > self._limits.discard_bytes:
             self.session.linger()
 
-    def _on_end(self) -> None:
+    def _on_end(self, trailers: Headers) -> None:
         if self._upgrading is not None:
             self._switch(self._upgrading)
         elif self._exchange is None:
             self._next_cycle()
         else:
-            self._exchange.feed_end()
+            self.session.watchdog.off()
+            if isinstance(self._exchange, Http1WebSocket):
+                self._exchange.request_ended()
+            else:
+                self._exchange.feed_end(trailers)
 
     def _on_closed(self) -> None:
         """The peer sends no further request; the one that is here is still answered."""
@@ -257,6 +389,7 @@ class Http1Connection(Handler):
         """The application waits for a body that the peer may be holding back."""
         if exchange is self._exchange:
             self._send_continue()
+            self.session.watchdog.within(self._limits.body_timeout)
 
     def _send_continue(self) -> None:
         if self._h11.they_are_waiting_for_100_continue:
@@ -274,12 +407,44 @@ class Http1Connection(Handler):
             # RFC 9110 §10.1.1: whether the held-back body comes now nobody can know.
             headers = [item for item in headers if item[0] != b"connection"]
             headers.append((b"connection", b"close"))
+        self._chunked = not (self._bodiless or status in {204, 304}) and (
+            content_length(headers) is None and self._speaks_chunked
+        )
         response = h11.Response(status_code=status, headers=headers, reason=reason_phrase(status))
         self._send([response, *self._body_events(body, end=end)], end=end)
 
     def write_body(self, body: bytes, *, end: bool) -> None:
         """Sends more of a body."""
         self._send(self._body_events(body, end=end), end=end)
+
+    def write_trailers(self, headers: Headers) -> None:
+        """Ends a body; only a chunked one has room for trailers (RFC 9112 §7.1.2)."""
+        if not self._chunked:
+            headers = []
+        self._send([h11.EndOfMessage(headers=headers)], end=True)
+
+    def switch_to_websocket(self, exchange: Http1WebSocket, headers: Headers) -> None:
+        """101, after which the connection carries the WebSocket's frames (RFC 6455 §4.2.2)."""
+        event = h11.InformationalResponse(
+            status_code=101, headers=headers, reason=reason_phrase(101)
+        )
+        self.session.write(self._h11.send(event))
+        rest, _ = self._h11.trailing_data
+        self._exchange = None
+        handler = WebSocketHandler(self.session, exchange)
+        self.session.handler = handler
+        self.session.watchdog.off()
+        self.session.resume_reading()
+        if rest:
+            # Behind what the application is doing now: the exchange is not open yet.
+            self.session.loop.call_soon(handler.data_received, rest)
+
+    def write_informational(self, status: int, headers: Headers) -> None:
+        """Sends a response of the 100 class ahead of the final one (RFC 9110 §15.2)."""
+        event = h11.InformationalResponse(
+            status_code=status, headers=headers, reason=reason_phrase(status)
+        )
+        self.session.write(self._h11.send(event))
 
     def _body_events(self, body: bytes, *, end: bool) -> list[h11.Event]:
         events: list[h11.Event] = [h11.Data(data=body)] if body else []
@@ -333,6 +498,8 @@ class Http1Connection(Handler):
             return
         self._h11.start_next_cycle()
         rest, closed = self._h11.trailing_data
+        self._lines = HeadLines()
+        self._lines.feed(rest)
         self._fresh = not rest
         self._ahead = 0
         if self._last or (closed and not rest):
@@ -357,6 +524,8 @@ class Http1Connection(Handler):
             self.session.linger()
             return
         self._last = True
+        if status != 408:
+            self.session.service.counters["http_bad_requests"] += 1
         self._log_refusal(status)
         body = b"%d %s: %s\n" % (status, reason_phrase(status), reason.encode())
         headers: Headers = [
@@ -409,6 +578,7 @@ class Http1Connection(Handler):
         elif self._fresh and self._h11.our_state is h11.IDLE:
             self.session.close()
         else:
+            self.session.service.counters["http_slow_requests"] += 1
             self._refuse(408, "the request did not arrive in time")
 
     def drain(self) -> None:

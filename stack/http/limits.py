@@ -13,6 +13,10 @@ class Limits:
     """How long a connection may stay open between requests."""
     half_close_timeout: float = 5.0
     """How long a response may stand still whose peer has closed its side of the connection."""
+    body_timeout: float = 60.0
+    """How long an application waits for more of a request's body."""
+    stall_timeout: float = 60.0
+    """How long a response may wait for a peer that takes nothing of it."""
     linger_timeout: float = 2.0
     """How long we read on after our last byte, so that no reset destroys it (RFC 9112 §9.6)."""
     disconnect_grace: float = 1.0
@@ -29,6 +33,9 @@ class Limits:
     upgrade_body: int = 262_144
     """A request with `Upgrade: h2c` and a longer body is answered in HTTP/1.1."""
 
+    websocket_message: int = 16 << 20
+    """WebSocket: the longest message that is collected for the application."""
+
     streams: int = 128
     """HTTP/2: requests that one connection may have open at a time."""
     stream_window: int = 4 << 20
@@ -39,8 +46,18 @@ class Limits:
     """HTTP/2: the longest frame that we accept, and the longest DATA frame that we send."""
     stream_buffer: int = 262_144
     """HTTP/2: response bytes queued on a stream before the application has to wait."""
+    control_frames: int = 100_000
+    """HTTP/2: frames of one kind in a period that ask for nothing: SETTINGS counts twenty."""
+    control_period: float = 10.0
+    """HTTP/2: the period of `control_frames`."""
     control_bytes: int = 262_144
     """HTTP/2: unread answers to control frames before we stop reading more of them."""
+    rfc7540_priorities: bool = True
+    """HTTP/2: whether the dependency tree of RFC 7540 counts for clients that speak of it."""
+    pushes: int = 32
+    """HTTP/2: responses that one connection may have pushed at a time."""
+    continuations: int = 32
+    """HTTP/2: CONTINUATION frames that one header section may come in."""
     refusals: int = 500
     """HTTP/2: requests reset or refused, above those answered, before we end the connection."""
 

@@ -85,10 +85,10 @@ def split_target(method: bytes, target: bytes) -> tuple[bytes, bytes | None]:
 
     Raises BadRequest.
     """
-    if target.startswith(b"/"):
-        return target, None
     if method == b"CONNECT":
         raise BadRequest(501, "CONNECT is not supported: this server is no proxy")
+    if target.startswith(b"/"):
+        return target, None
     if target == b"*" and method == b"OPTIONS":
         return target, None
     match = _ABSOLUTE.fullmatch(target)

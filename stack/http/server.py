@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from stack.http.asgi import Application, Lifespan
 from stack.http.certificate import Certificate, make_certificate
+from stack.http.counters import HttpCounters
 from stack.http.http1 import Http1Connection
 from stack.http.http2 import Http2Connection
 from stack.http.limits import Limits
@@ -45,6 +46,7 @@ class HttpProtocol(Session):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._owner.connections.add(self)
+        self.service.counters["http_connections"] += 1
         if self.info["alpn"] == "h2":
             self.handler = Http2Connection(self)
         elif self.secure:
@@ -106,6 +108,11 @@ class HttpServer:
         self._keylog = keylog
         self._lifespan = Lifespan(app, self.service.state)
         self._all_closed = asyncio.Event()
+
+    @property
+    def counters(self) -> HttpCounters:
+        """What was counted so far, by the names of `stack.http.counters.COUNTERS`."""
+        return self.service.counters
 
     async def start(
         self,

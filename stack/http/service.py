@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stack.http.asgi import Application
+from stack.http.counters import HttpCounters
 from stack.http.limits import Limits
 from stack.http.message import SERVER, DateCache, Headers
 
@@ -44,6 +45,7 @@ class Service:
     clock: Callable[[], float]
     access_log: Callable[[AccessRecord], None] | None = None
     state: dict[str, Any] = field(default_factory=dict)
+    counters: HttpCounters = field(default_factory=HttpCounters)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     dates: DateCache = field(default_factory=DateCache)
 

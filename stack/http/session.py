@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from stack.http.service import Service
+from stack.http.tls import tls_extension
 from stack.http.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class Handler(ABC):
 class Session(asyncio.Protocol):
     """The transport of a connection, with flow control both ways and an orderly end.
 
-    `info` is what applications find in `scope["extensions"]["tunstack"]`: `connection`
+    `extensions` is what every scope of the connection gets; `info` in it is what applications find in `scope["extensions"]["tunstack"]`: `connection`
     (number), `tls` (version or None), `cipher`, `alpn`, `h2c` (how cleartext HTTP/2 began:
     "prior knowledge" or "upgrade", else None).
     """
@@ -63,10 +64,12 @@ class Session(asyncio.Protocol):
         self.client: tuple[str, int] = ("", 0)
         self.server: tuple[str, int] = ("", 0)
         self.info: Mapping[str, Any] = {}
+        self.extensions: dict[str, Any] = {}
         self.write_paused = False
         self.closing = False
         self._reading_paused = False
         self._writable = asyncio.Event()
+        self._stall: asyncio.TimerHandle | None = None
 
     # ---- from the transport
 
@@ -77,16 +80,19 @@ class Session(asyncio.Protocol):
         self.client = _endpoint(transport.get_extra_info("peername"))
         self.server = _endpoint(transport.get_extra_info("sockname"))
         tls = transport.get_extra_info("ssl_object")
-        cipher = tls.cipher() if isinstance(tls, ssl.SSLObject) else None
+        secure = isinstance(tls, ssl.SSLObject)
+        cipher = tls.cipher() if secure else None
         self.info = MappingProxyType(
             {
                 "connection": self.number,
-                "tls": tls.version() if isinstance(tls, ssl.SSLObject) else None,
+                "tls": tls.version() if secure else None,
                 "cipher": cipher[0] if cipher else None,
-                "alpn": tls.selected_alpn_protocol() if isinstance(tls, ssl.SSLObject) else None,
+                "alpn": tls.selected_alpn_protocol() if secure else None,
                 "h2c": None,
             }
         )
+        if secure:
+            self.extensions["tls"] = tls_extension(tls)
 
     def eof_received(self) -> bool:
         if self.handler is None or self.closing:
@@ -101,6 +107,7 @@ class Session(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.closing = True
         self.watchdog.close()
+        self._end_stall()
         self.write_paused = False
         self._writable.set()
         if self.handler is not None:
@@ -109,12 +116,33 @@ class Session(asyncio.Protocol):
     def pause_writing(self) -> None:
         self.write_paused = True
         self._writable.clear()
+        if self._stall is None:
+            self._watch_stall()
 
     def resume_writing(self) -> None:
         self.write_paused = False
+        self._end_stall()
         self._writable.set()
         if self.handler is not None:
             self.handler.writing_resumed()
+
+    def _watch_stall(self) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        self._stall = self.loop.call_later(self.limits.stall_timeout, self._look_at_stall, waiting)
+
+    def _look_at_stall(self, waiting: int) -> None:
+        """Who takes nothing of what he asked for may not keep it in our memory."""
+        self._stall = None
+        if self.transport.get_write_buffer_size() < waiting:
+            self._watch_stall()
+        else:
+            self.service.counters["http_slow_readers"] += 1
+            self.abort()
+
+    def _end_stall(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
 
     # ---- for the handler
 

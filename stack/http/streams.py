@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from stack.http.asgi import Scope
 from stack.http.exchange import Exchange
 from stack.http.message import Headers, field
+from stack.http.schedule import Ranked
 from stack.http.session import Session
+from stack.http.websocket import WebSocketExchange, websocket_scope
 
 if TYPE_CHECKING:
     from stack.http.http2 import Http2Connection
@@ -56,20 +58,31 @@ class OutputQueue:
         self.size = 0
 
 
-class Stream(Exchange):
+class Stream(Exchange, Ranked):
     """A request that arrived as HTTP/2 stream `id`."""
 
     def __init__(
         self, connection: "Http2Connection", session: Session, id_: int, scope: Scope
     ) -> None:
-        super().__init__(session, scope)
-        self.id = id_
+        Exchange.__init__(self, session, scope)
+        Ranked.__init__(self, id_)
         self.output = OutputQueue()
         self.output_ended = False  # what is queued is the end of the response
         self.continue_due = field(scope["headers"], b"expect") == b"100-continue"
-        self.scheduled = False  # stands in the connection's queue of streams
+        self.trailers: Headers = []
+        self.moved = session.loop.time()  # when the response last moved
         self._connection = connection
         self._room: asyncio.Future[None] | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether some of the response waits to be sent."""
+        return bool(self.output.size) or (self.output_ended and not self.gone)
+
+    def progress(self) -> None:
+        """Some of the response left."""
+        self.moved = self.session.loop.time()
+        self.make_room()
 
     def make_room(self) -> None:
         """Lets the application go on, when enough of what it gave has been sent."""
@@ -92,18 +105,42 @@ class Stream(Exchange):
             await self._room
 
     def _write_head(self, status: int, headers: Headers, body: bytes, *, end: bool) -> None:
-        self._connection.write_head(self, status, headers, body, end=end)
+        self._connection.sender.head(self, status, headers, body, end=end)
 
     def _write_body(self, body: bytes, *, end: bool) -> None:
-        self._connection.write_body(self, body, end=end)
+        self._connection.sender.body(self, body, end=end)
+
+    def _write_trailers(self, headers: Headers) -> None:
+        self._connection.sender.trailers(self, headers)
+
+    def _write_informational(self, status: int, headers: Headers) -> None:
+        self._connection.sender.informational(self, status, headers)
+
+    def _push(self, path: bytes, headers: Headers) -> None:
+        self._connection.push(self, path, headers)
 
     def _cut(self) -> None:
         self._connection.cut(self)
 
     def _body_wanted(self) -> None:
         if self.continue_due and not self.begun:
+            # The peer holds the body back until it is asked for (RFC 9110 §10.1.1).
             self.continue_due = False
-            self._connection.write_continue(self)
+            self._connection.sender.informational(self, 100, [])
 
     def _body_consumed(self, size: int) -> None:
         self._connection.body_consumed(self, size)
+
+
+class WebSocketStream(WebSocketExchange, Stream):
+    """A WebSocket that an extended CONNECT asked for (RFC 8441)."""
+
+    def __init__(
+        self, connection: "Http2Connection", session: Session, id_: int, scope: Scope
+    ) -> None:
+        super().__init__(connection, session, id_, websocket_scope(scope))
+
+    def _write_accept(self, headers: Headers) -> None:
+        # RFC 8441 §5: 200 stands for the 101 of HTTP/1.1, and no key is proved.
+        self.status = 200
+        self._connection.sender.head(self, 200, headers, b"", end=False)

@@ -7,6 +7,9 @@ import os
 import ssl
 import weakref
 from collections.abc import Callable, Sequence
+from typing import Any
+
+from cryptography import x509
 
 from stack.http.certificate import Certificate
 
@@ -107,6 +110,34 @@ def log_keys(context: ssl.SSLContext, keylog: KeyLogCallback) -> None:
                 publish()
 
     context.sslobject_class = LoggingSSLObject
+
+
+def tls_extension(connection: ssl.SSLObject) -> dict[str, Any]:
+    """ASGI's `tls` extension (version 0.2): who is at the other end, and how it is protected."""
+    cipher = connection.cipher()
+    peer = connection.getpeercert(binary_form=True)
+    parsed = x509.load_der_x509_certificate(peer) if peer else None
+    return {
+        "server_cert": None,
+        "client_cert_chain": [ssl.DER_cert_to_PEM_cert(peer)] if peer else [],
+        "client_cert_name": parsed.subject.rfc4514_string() if parsed else None,
+        "client_cert_error": None,
+        "tls_version": _TLS_VERSIONS.get(connection.version() or ""),
+        "cipher_suite": _suites(connection.context).get(cipher[0]) if cipher else None,
+    }
+
+
+_TLS_VERSIONS = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
+_SUITES: weakref.WeakKeyDictionary[ssl.SSLContext, dict[str, int]] = weakref.WeakKeyDictionary()
+
+
+def _suites(context: ssl.SSLContext) -> dict[str, int]:
+    """IANA's numbers of the cipher suites, by OpenSSL's names."""
+    if context not in _SUITES:
+        _SUITES[context] = {
+            str(suite["name"]): int(suite["id"]) & 0xFFFF for suite in context.get_ciphers()
+        }
+    return _SUITES[context]
 
 
 def _path(descriptor: int) -> str:

@@ -1,20 +1,22 @@
 """Faults of a link, pure and seeded: what goes in, and when it comes out.
 
-A packet meets the faults in the order of a real path: it may be lost, doubled, damaged;
-then it waits for its turn at the bottleneck (`rate`, a drop-tail queue), and then travels
+A packet meets the faults in the order of a real path: it may be lost or doubled; it waits
+for its turn at the bottleneck (`rate`, `queue`); it may be damaged; and then it travels
 (`delay`, `jitter`). Jitter alone keeps the order, as a queue does; `reorder` holds single
 packets back so that later ones overtake them.
 """
 
 import random
 import re
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from typing import Any
 
 from stack.errors import UsageError
+from stack.link.codel import CoDel
+from stack.link.loss import Loss, decision
+from stack.link.queue import Bottleneck, DropTail, QueueCounters
 
 DEFAULT_QUEUE = 200
 """Packets that wait at the bottleneck unless `queue=` says otherwise."""
@@ -26,16 +28,21 @@ HOLD_MAX = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """The faults of one direction: probabilities 0…1, times in µs, rate in bit/s."""
+    """The faults of one direction: probabilities 0…1, times in µs, rate in bit/s.
 
-    loss: float = 0.0
+    `loss` may be a model of its own, `queue` a number of packets or a discipline; `hold` is
+    the least and the longest time by which `reorder` holds a packet back.
+    """
+
+    loss: Loss = 0.0
     duplicate: float = 0.0
     reorder: float = 0.0
     corrupt: float = 0.0
     delay: int = 0
     jitter: int = 0
     rate: int = 0
-    queue: int = DEFAULT_QUEUE
+    queue: int | DropTail | CoDel = DEFAULT_QUEUE
+    hold: tuple[int, int] = (HOLD_MIN, HOLD_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +54,11 @@ class ImpairmentSpec:
 
 
 @dataclass(slots=True)
-class ImpairmentCounters:
+class ImpairmentCounters(QueueCounters):
     """How often each fault happened to a packet."""
 
     passed: int = 0
     lost: int = 0
-    queue_dropped: int = 0
     duplicated: int = 0
     reordered: int = 0
     corrupted: int = 0
@@ -65,75 +71,99 @@ class Impairments:
         self.faults = faults
         self.counters = ImpairmentCounters()
         self._rng = rng
+        self._lost = decision(faults.loss, rng)
+        self._bottleneck = self._make_bottleneck()
+        # What most links have not costs one look at a flag.
+        self._disturbs = bool(faults.corrupt or faults.jitter or faults.reorder)
+        self._delay = faults.delay
         self._travelling: list[tuple[int, int, bytes]] = []  # heap of (due, number, packet)
         self._number = 0
-        self._departures: deque[int] = deque()  # when each packet in the queue has left it
         self._last_due = 0
 
+    def _make_bottleneck(self) -> Bottleneck | None:
+        rate, queue = self.faults.rate, self.faults.queue
+        if not rate:
+            return None
+        if isinstance(queue, int):
+            queue = DropTail(packets=queue)
+        return queue.make(rate, self.counters, self._travel)
+
+    @property
+    def transparent(self) -> bool:
+        """Whether packets pass at once and as they are."""
+        faults = self.faults
+        return not (
+            self._lost or self._bottleneck or self._disturbs or faults.duplicate or faults.delay
+        )
+
     def __len__(self) -> int:
-        """Packets under way."""
+        """Packets that have left the bottleneck, or are bound to, and have not arrived."""
         return len(self._travelling)
+
+    def waiting(self, now: int) -> int:
+        """Packets in the queue of the bottleneck at `now` (µs)."""
+        return 0 if self._bottleneck is None else self._bottleneck.waiting(now)
 
     def push(self, data: bytes, now: int) -> None:
         """Takes one IP packet in at `now`."""
-        if self._happens(self.faults.loss):
+        if self._lost is not None and self._lost():
             self.counters.lost += 1
             return
-        self._enqueue(data, now)
-        if self._happens(self.faults.duplicate):
+        self._enter(data, now)
+        if self.faults.duplicate and self._happens(self.faults.duplicate):
             self.counters.duplicated += 1
-            self._enqueue(data, now)
+            self._enter(data, now)
 
     def pop(self, now: int, limit: int | None = None) -> list[bytes]:
         """Returns up to `limit` packets that have arrived by `now`, in their order."""
+        if self._bottleneck is not None:
+            self._bottleneck.advance(now)
+        travelling = self._travelling
         arrived: list[bytes] = []
-        while self._travelling and self._travelling[0][0] <= now:
+        while travelling and travelling[0][0] <= now:
             if limit is not None and len(arrived) >= limit:
                 break
-            arrived.append(heappop(self._travelling)[2])
+            arrived.append(heappop(travelling)[2])
         return arrived
 
     def next_deadline(self) -> int | None:
-        """When the next packet arrives."""
-        return self._travelling[0][0] if self._travelling else None
+        """When the next packet may arrive: not before, and later only if the queue drops it."""
+        due = self._travelling[0][0] if self._travelling else None
+        if self._bottleneck is None or (turn := self._bottleneck.next_turn) is None:
+            return due
+        return turn + self._delay if due is None else min(due, turn + self._delay)
 
     def _happens(self, probability: float) -> bool:
         return probability > 0 and self._rng.random() < probability
 
-    def _enqueue(self, data: bytes, now: int) -> None:
-        departure = self._departure(len(data), now)
-        if departure is None:
-            self.counters.queue_dropped += 1
-            return
+    def _enter(self, data: bytes, now: int) -> None:
+        if self._bottleneck is None:
+            self._travel(data, now)
+        else:
+            self._bottleneck.push(data, now)
+
+    def _travel(self, data: bytes, departure: int) -> None:
+        """The packet has left the bottleneck."""
+        self.counters.passed += 1
+        self._number += 1
+        if self._disturbs:
+            data, due = self._disturb(data, departure)
+        else:
+            due = departure + self._delay
+        heappush(self._travelling, (due, self._number, data))
+
+    def _disturb(self, data: bytes, departure: int) -> tuple[bytes, int]:
+        """The packet as it arrives, and when."""
         if self._happens(self.faults.corrupt):
             self.counters.corrupted += 1
             data = self._flip_bit(data)
-        self.counters.passed += 1
-        heappush(self._travelling, (self._arrival(departure), self._number, data))
-        self._number += 1
-
-    def _departure(self, length: int, now: int) -> int | None:
-        """When the packet has left the bottleneck; None when the queue has no room."""
-        if not self.faults.rate:
-            return now
-        departures = self._departures
-        while departures and departures[0] <= now:
-            departures.popleft()
-        if len(departures) > self.faults.queue:  # the first is not waiting, it is being sent
-            return None
-        begin = departures[-1] if departures else now
-        departure = begin + -(-length * 8_000_000 // self.faults.rate)
-        departures.append(departure)
-        return departure
-
-    def _arrival(self, departure: int) -> int:
         jitter = self._rng.randint(0, self.faults.jitter) if self.faults.jitter else 0
-        due = departure + self.faults.delay + jitter
+        due = departure + self._delay + jitter
         if self._happens(self.faults.reorder):
             self.counters.reordered += 1
-            return due + self._rng.randint(HOLD_MIN, HOLD_MAX)
+            return data, due + self._rng.randint(*self.faults.hold)
         self._last_due = max(self._last_due, due)
-        return self._last_due
+        return data, self._last_due
 
     def _flip_bit(self, data: bytes) -> bytes:
         damaged = bytearray(data)

@@ -16,7 +16,8 @@ ROUNDS = 16
 def lingers(host: Host) -> bool:
     """Whether a connection that its application closed has not come to its end yet."""
     return any(
-        connection.orphan and connection.state not in (State.CLOSED, State.TIME_WAIT)
+        (connection.orphan or connection.closing)
+        and connection.state not in (State.CLOSED, State.TIME_WAIT)
         for connection in host.connections.values()
     )
 

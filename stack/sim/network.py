@@ -1,19 +1,26 @@
-"""Hosts and the wires between them, in virtual time."""
+"""Hosts, routers and the wires between them, in virtual time."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from itertools import count
 
 from stack.core.config import HostConfig
 from stack.core.host import Host
 from stack.errors import UsageError
-from stack.link.impair import DEFAULT_QUEUE, Faults, ImpairmentSpec
-from stack.link.virtual import VirtualLink
+from stack.link.codel import CoDel
+from stack.link.impair import DEFAULT_QUEUE, HOLD_MAX, HOLD_MIN, Faults, Impairments, ImpairmentSpec
+from stack.link.loss import Loss
+from stack.link.queue import DropTail
 from stack.run.virtual import VirtualLoop
+from stack.sim.channel import Channel
+from stack.sim.dumbbell import Dumbbell, lay_dumbbell
 from stack.sim.node import Node
-from stack.sim.wire import Wire
+from stack.sim.router import Router
+from stack.sim.routes import shortest_way
+from stack.sim.wire import Wire, WireEnd
 from stack.sockets.aio import AsyncHost
+from stack.wire.address import MAPPED_PREFIX
 
 START = 1_000_000
 """When a network begins (µs): a second after 0, which is no time for a timer."""
@@ -40,8 +47,9 @@ class Network:
         self.seed = seed
         self.now = START
         self.hosts: dict[str, Host] = {}
+        self.routers: dict[str, Router] = {}
         self.wires: list[Wire] = []
-        self._nodes: dict[Host, Node] = {}
+        self._stations: dict[Host | Router, _HostStation | Router] = {}
         self._heap: list[tuple[int, int, Callable[[int], None]]] = []
         self._order = count()
 
@@ -52,34 +60,54 @@ class Network:
     ) -> Host:
         """A host with `addresses` such as "192.0.2.1/24"; its randomness comes from the seed.
 
-        Raises UsageError when there is a host of that name.
+        Raises UsageError when there is a host or router of that name.
         """
-        if name in self.hosts:
-            raise UsageError(f"there is a host {name!r} already: give each another name")
-        chance = random.Random(f"{self.seed}/{name}")
-        host = Host(addresses, random_bytes=chance.randbytes, config=config, mtu=mtu)
+        host = Host(addresses, random_bytes=self._chance(name), config=config, mtu=mtu)
         self.hosts[name] = host
+        self._stations[host] = _HostStation(self, name, host)
         return host
+
+    def router(self, name: str, *addresses: str) -> Router:
+        """A router; without addresses it gets some of the benchmarking networks (RFC 2544
+        §C.2.2, RFC 5180 §8), which the ICMP messages it sends come from.
+
+        Raises UsageError when there is a host or router of that name.
+        """
+        number = len(self.routers) + 1
+        own = addresses or (f"198.18.{number >> 8}.{number & 255}/32", f"2001:2::{number:x}/128")
+        router = Router(self, name, own, self._chance(name), self._find_way)
+        self.routers[name] = router
+        self._stations[router] = router
+        return router
+
+    def _chance(self, name: str) -> Callable[[int], bytes]:
+        if name in self.hosts or name in self.routers:
+            raise UsageError(f"there is a station {name!r} already: give each another name")
+        return random.Random(f"{self.seed}/{name}").randbytes
 
     def link(
         self,
-        a: Host,
-        b: Host,
+        a: Host | Router,
+        b: Host | Router,
         spec: ImpairmentSpec | None = None,
         *,
         rate: int = 0,
         delay: int = 0,
         jitter: int = 0,
-        loss: float = 0.0,
+        loss: Loss = 0.0,
         duplicate: float = 0.0,
         reorder: float = 0.0,
         corrupt: float = 0.0,
-        queue: int = DEFAULT_QUEUE,
+        queue: int | DropTail | CoDel = DEFAULT_QUEUE,
+        hold: tuple[int, int] = (HOLD_MIN, HOLD_MAX),
+        mtu: int = 0,
     ) -> Wire:
-        """A wire between two hosts that have none yet; raises UsageError otherwise.
+        """A wire between two stations; a host has only one, and more raise UsageError.
 
-        The same faults hold for both directions: rate in bit/s, times in µs, a queue in
-        packets, the others as probabilities. `spec`, seen from `a`, tells directions apart.
+        The same faults hold for both directions, each with a queue of its own: rate in
+        bit/s, times in µs, the others as `Faults` has them. `spec`, seen from `a`, tells
+        directions apart instead. `mtu` (bytes) is the lesser of the hosts' unless given;
+        below that of a host it makes a black hole, since only routers tell of it.
         """
         faults = Faults(
             loss=loss,
@@ -90,27 +118,77 @@ class Network:
             jitter=jitter,
             rate=rate,
             queue=queue,
+            hold=hold,
         )
-        first, second = self._name(a), self._name(b)
-        chance = random.Random(f"{self.seed}/{first}-{second}")
-        ends = VirtualLink.pair(
-            spec or ImpairmentSpec(faults, faults),
-            seed=chance.getrandbits(64),
-            mtu=min(a.mtu, b.mtu),
-        )
-        wire = Wire(first, second, ends)
-        for host, end in zip((a, b), wire.ends, strict=True):
-            self._nodes[host] = Node(self, host, end)
+        first, second = self._station(a), self._station(b)
+        wire = self._lay(first, second, spec or ImpairmentSpec(faults, faults), mtu)
         self.wires.append(wire)
+        for router in self.routers.values():
+            router.forget_ways()
         return wire
 
-    def _name(self, host: Host) -> str:
-        for name, known in self.hosts.items():
-            if known is host:
-                if host in self._nodes:
-                    raise UsageError(f"host {name!r} has a link already: a host has one")
-                return name
-        raise UsageError("that host is not of this network: make it with Network.host")
+    def _lay(
+        self,
+        first: "_HostStation | Router",
+        second: "_HostStation | Router",
+        spec: ImpairmentSpec,
+        mtu: int,
+    ) -> Wire:
+        names = {first.name, second.name}
+        beside = sum({wire.channels[0].src, wire.channels[0].dst} == names for wire in self.wires)
+        pair = f"{first.name}-{second.name}" + (f"#{beside}" if beside else "")
+        mtu = mtu or min(first.host.mtu, second.host.mtu)
+        if mtu < 68:
+            raise UsageError(f"an MTU of {mtu} is too small: IPv4 needs 68 (RFC 791 §3.2)")
+
+        def channel(src: str, dst: str, faults: Faults) -> Channel:
+            chance = random.Random(f"{self.seed}/{pair}/{src}>{dst}")
+            return Channel(self, src, dst, Impairments(faults, chance), mtu)
+
+        forth = channel(first.name, second.name, spec.outbound)
+        back = channel(second.name, first.name, spec.inbound)
+        first.attach(forth, back)
+        second.attach(back, forth)
+        return Wire(forth, back)
+
+    def _station(self, station: Host | Router) -> "_HostStation | Router":
+        known = self._stations.get(station)
+        if known is None:
+            raise UsageError("that station is not of this network: make it with Network.host")
+        if isinstance(known, _HostStation) and known.ways:
+            raise UsageError(f"host {known.name!r} has a link already: a host has one")
+        return known
+
+    def dumbbell(
+        self,
+        left: int,
+        right: int,
+        *,
+        rate: int,
+        delay: int = 0,
+        queue: int | DropTail | CoDel = DEFAULT_QUEUE,
+        loss: Loss = 0.0,
+        access: Sequence[int] = (0,),
+        config: HostConfig | None = None,
+        mtu: int = 1500,
+    ) -> Dumbbell:
+        """`left` and `right` hosts around two routers with one wire between them.
+
+        Rate, delay, queue and loss are the wire's in the middle. The hosts' own wires have
+        no limit; their delays (µs) are those of `access`, from the first host on and over
+        again, so that round-trip times can differ.
+        """
+        return lay_dumbbell(
+            self,
+            (left, right),
+            Faults(rate=rate, delay=delay, queue=queue, loss=loss),
+            access,
+            config,
+            mtu,
+        )
+
+    def _find_way(self, router: Router, destination: bytes) -> Channel | None:
+        return shortest_way(router, destination, self._stations.values())
 
     def loop(self) -> VirtualLoop:
         """An asyncio event loop in the time of this network."""
@@ -118,7 +196,9 @@ class Network:
 
     def sockets(self, host: Host) -> AsyncHost:
         """One of the hosts for asyncio code; called inside the loop."""
-        node = self._nodes[host]
+        station = self._stations[host]
+        assert isinstance(station, _HostStation)
+        node = station.node
         return AsyncHost(host, node.link, driver=node)
 
     # What happens.
@@ -137,8 +217,11 @@ class Network:
 
     def advance(self, now: int) -> None:
         """Lets happen what is due up to `now` (µs), which becomes the time."""
-        while self._heap and self._heap[0][0] <= now:
-            self._step()
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            when, _, call = heappop(heap)
+            self.now = when
+            call(when)
         self.now = max(self.now, now)
 
     def run(self, until: int | None = None) -> None:
@@ -148,7 +231,7 @@ class Network:
             self.advance(until)
             return
         while self._heap:
-            self._step()
+            self.advance(self._heap[0][0])
 
     def run_until(self, predicate: Callable[[], bool], limit: int = 600_000_000) -> bool:
         """Runs until `predicate` holds, looked at after every event; returns whether it does.
@@ -164,8 +247,7 @@ class Network:
         return True
 
     def _step(self) -> None:
-        when, _, call = heappop(self._heap)
-        self.now = max(self.now, when)
+        self.now, _, call = heappop(self._heap)
         call(self.now)
 
     def _call(self, call: Callable[[], None]) -> None:
@@ -174,5 +256,29 @@ class Network:
 
     def _wake_all(self) -> None:
         """Somebody may have called a host directly: each gets to send what it has."""
-        for node in self._nodes.values():
-            node.wake()
+        for station in self._stations.values():
+            if isinstance(station, _HostStation):
+                station.node.wake()
+
+
+class _HostStation:
+    """A host's place in the network, with at most one wire."""
+
+    forwards = False
+
+    def __init__(self, network: Network, name: str, host: Host) -> None:
+        self.name = name
+        self.host = host
+        self.ways: list[Channel] = []
+        self.link = WireEnd(host.mtu)
+        self.node = Node(network, host, self.link)
+
+    def attach(self, outgoing: Channel, incoming: Channel) -> None:
+        """The host's wire."""
+        self.ways.append(outgoing)
+        self.link.attach(outgoing)
+        self.node.attach(incoming)
+
+    def owns(self, address: bytes) -> bool:
+        """Whether an address, 4 or 16 bytes as in a packet, is the host's."""
+        return self.host.local.owns(address if len(address) == 16 else MAPPED_PREFIX + address)

@@ -1,20 +1,9 @@
 """What drives one host of a simulated network."""
 
-from collections.abc import Callable
-from typing import Any, Protocol
-
 from stack.core.host import Host
 from stack.link.base import Link
-from stack.run.pump import Pump
-
-
-class Schedule(Protocol):
-    """The network, as far as a node needs it."""
-
-    now: int
-
-    def schedule(self, when: int, call: Callable[[int], None]) -> None:
-        """Has `call` called with the time at `when` (µs)."""
+from stack.sim.channel import Channel, Schedule
+from stack.wire.batch import CAPACITY, Inbound
 
 
 class Node:
@@ -27,11 +16,17 @@ class Node:
         self.host = host
         self.link = link
         self._network = network
-        self._pump = Pump(host, link, _raise)
+        self._incoming: list[Channel] = []
+        self._inbound = Inbound.of(())
         self._due: int | None = None  # the one entry in the schedule that counts
+        self._woken = False  # whether something is due besides timers
         self._inside = False
         self._closed = False
-        link.on_change(self._rearm)
+
+    def attach(self, channel: Channel) -> None:
+        """Takes what arrives by `channel`."""
+        channel.receive_by(self.arrives)
+        self._incoming.append(channel)
 
     def now(self) -> int:
         """The time of the network in µs."""
@@ -40,38 +35,71 @@ class Node:
     def wake(self) -> None:
         """Has the host send what it has, at this instant, after what is under way."""
         if not self._inside:
+            self._woken = True
             self._schedule(self._network.now)
 
     def close(self) -> None:
         """Sends what is due and stops; may be called more than once."""
         if not self._closed:
-            self._pump.flush(self._network.now)
+            self._turn(self._network.now)
             self._closed = True
+
+    def arrives(self, packets: list[bytes], now: int) -> None:
+        """Up to 64 packets came in together."""
+        if not self._closed:
+            self._inbound.fill(packets)
+            self.host.receive(self._inbound, now)
+            self._turn(now)
 
     def _run(self, now: int) -> None:
         if self._closed or self._due != now:
             return  # an entry that an earlier one made needless
         self._due = None
+        # An acknowledgement that arrives at this instant stops a timer: it goes first.
+        for channel in self._incoming:
+            channel.deliver(now)
+        deadline = self.host.next_deadline()
+        if deadline is not None and deadline <= now:
+            self.host.on_deadline(now)
+            self._turn(now)
+        elif self._woken:
+            self._turn(now)
+        else:
+            self._rearm()
+
+    def _turn(self, now: int) -> None:
+        """Tells applications and sends, until neither has more to do at this instant."""
+        host = self.host
         self._inside = True
+        self._woken = False
         try:
-            self._pump.expire(now)
-            again = self._pump.flush(now)
+            events = host.events()
+            while True:
+                for source, ready in events:
+                    if source.owner is not None:
+                        source.owner.on_ready(ready)
+                self._transmit(now)
+                events = host.events()
+                if not events:
+                    break
         finally:
             self._inside = False
-        if again:
-            self.wake()
         self._rearm()
 
+    def _transmit(self, now: int) -> None:
+        while True:
+            out = self.host.transmit(now)
+            if out.count:
+                self.link.transmit(out, now)
+            if out.count < CAPACITY:
+                return
+
     def _rearm(self) -> None:
-        deadline = self._pump.next_deadline()
-        if deadline is not None:
+        deadline = self.host.next_wake()
+        if deadline is not None and (self._due is None or deadline < self._due):
             self._schedule(max(deadline, self._network.now))
 
     def _schedule(self, when: int) -> None:
         if not self._closed and (self._due is None or when < self._due):
             self._due = when
             self._network.schedule(when, self._run)
-
-
-def _raise(_source: Any, error: Exception) -> None:
-    raise error

@@ -1,83 +1,108 @@
-"""A wire of a simulated network, and the taps on it."""
+"""A wire of a simulated network: two channels, the taps on them, and faults on purpose."""
 
 from collections.abc import Callable
-from enum import Enum, auto
 
+from stack.errors import UsageError
 from stack.link.base import Link
-from stack.link.virtual import VirtualLink
+from stack.sim.channel import Channel, Tap, TapPoint
+from stack.sim.passing import Passing
+from stack.sim.rules import Predicate, Rule, Treatment
+from stack.wire import ecn
 from stack.wire.batch import Inbound, Outbound
-
-Tap = Callable[[int, str, bytes], None]
-"""Called with the time (µs), the direction as in "a>b", and one IP packet."""
-
-
-class TapPoint(Enum):
-    """Where on its way a packet is seen."""
-
-    ENTRY = auto()
-    """as it is sent, before the wire does anything to it"""
-    EXIT = auto()
-    """as it arrives: late, twice, damaged, or not at all"""
 
 
 class Wire:
-    """A wire between the hosts named `a` and `b`."""
+    """A wire between the stations `a` and `b`.
 
-    def __init__(self, a: str, b: str, ends: tuple[VirtualLink, VirtualLink]) -> None:
-        self._taps: dict[TapPoint, list[Tap]] = {point: [] for point in TapPoint}
-        self.ends = (
-            WireEnd(ends[0], f"{a}>{b}", f"{b}>{a}", self._taps),
-            WireEnd(ends[1], f"{b}>{a}", f"{a}>{b}", self._taps),
-        )
+    Faults on purpose concern both directions, or one as in "a>b", from the time they are
+    given. They happen where packets enter, before anything else; the first that picks a
+    packet decides. Each returns its Rule, which counts its hits and can be removed.
+    """
+
+    def __init__(self, forth: Channel, back: Channel) -> None:
+        self.channels = (forth, back)
+
+    def towards(self, station: str) -> Channel:
+        """The direction that ends at a station; raises UsageError for one that is not here."""
+        for channel in self.channels:
+            if channel.dst == station:
+                return channel
+        raise UsageError(f"this wire does not lead to {station!r}, but to {self._ends}")
+
+    @property
+    def _ends(self) -> str:
+        return " and ".join(repr(channel.dst) for channel in self.channels)
 
     def tap(self, call: Tap, point: TapPoint = TapPoint.ENTRY) -> Callable[[], None]:
         """Has `call` see every packet of both directions; returns what ends that."""
-        taps = self._taps[point]
-        taps.append(call)
+        for channel in self.channels:
+            channel.taps[point].append(call)
 
         def detach() -> None:
-            if call in taps:
-                taps.remove(call)
+            for channel in self.channels:
+                if call in channel.taps[point]:
+                    channel.taps[point].remove(call)
 
         return detach
 
+    # Faults on purpose.
+
+    def drop(self, picks: Predicate, direction: str | None = None) -> Rule:
+        """Loses the packets that `picks` is true for."""
+        return self._rule(picks, lambda packet: [], direction)
+
+    def delay(self, picks: Predicate, by: int, direction: str | None = None) -> Rule:
+        """Holds packets back for `by` µs, so that later ones overtake them."""
+        return self._rule(picks, lambda packet: [(by, packet.data)], direction)
+
+    def duplicate(self, picks: Predicate, direction: str | None = None) -> Rule:
+        """Sends packets twice."""
+        return self._rule(picks, lambda packet: [(0, packet.data)] * 2, direction)
+
+    def mark(self, picks: Predicate, direction: str | None = None) -> Rule:
+        """Sets "congestion experienced" where the transport is ECN-capable (RFC 3168 §5)."""
+        return self.alter(picks, lambda packet: ecn.marked(packet.data) or packet.data, direction)
+
+    def alter(
+        self, picks: Predicate, change: Callable[[Passing], bytes], direction: str | None = None
+    ) -> Rule:
+        """Sends in their place what `change` returns."""
+        return self._rule(picks, lambda packet: [(0, change(packet))], direction)
+
+    def _rule(self, picks: Predicate, treat: Treatment, direction: str | None) -> Rule:
+        rule = Rule(picks, treat)
+        channels = [c for c in self.channels if direction in (None, c.direction)]
+        if not channels:
+            known = " or ".join(channel.direction for channel in self.channels)
+            raise UsageError(f"this wire has no direction {direction!r}: say {known}")
+        for channel in channels:
+            channel.add(rule)
+        return rule
+
 
 class WireEnd(Link):
-    """What a host is attached to: one end of the wire, with the taps before it."""
+    """What a host sends by: its end of a wire, once there is one. What arrives is handed to
+    the host by the network.
+    """
 
     offload = False
 
-    def __init__(
-        self, inner: VirtualLink, outward: str, inward: str, taps: dict[TapPoint, list[Tap]]
-    ) -> None:
-        self.mtu = inner.mtu
-        self.inner = inner
-        self._outward = outward
-        self._inward = inward
-        self._entry = taps[TapPoint.ENTRY]
-        self._exit = taps[TapPoint.EXIT]
+    def __init__(self, mtu: int) -> None:
+        self.mtu = mtu
+        self._outgoing: Channel | None = None
+        self._closed = False
+        self._nothing = Inbound.of(())
+
+    def attach(self, outgoing: Channel) -> None:
+        """Sends by `outgoing` from now on."""
+        self._outgoing = outgoing
 
     def receive(self, now: int) -> Inbound:
-        inbound = self.inner.receive(now)
-        for tap in self._exit:
-            for index in range(inbound.count):
-                tap(now, self._inward, inbound.data(index))
-        return inbound
+        return self._nothing
 
     def transmit(self, out: Outbound, now: int) -> None:
-        for tap in self._entry:
-            for data in out:
-                tap(now, self._outward, data)
-        self.inner.transmit(out, now)
-
-    def next_deadline(self) -> int | None:
-        return self.inner.next_deadline()
-
-    def on_deadline(self, now: int) -> None:
-        self.inner.on_deadline(now)
-
-    def on_change(self, call: Callable[[], None]) -> None:
-        self.inner.on_change(call)
+        if self._outgoing is not None and not self._closed:
+            self._outgoing.send(out, now)
 
     def close(self) -> None:
-        self.inner.close()
+        self._closed = True

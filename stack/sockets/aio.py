@@ -14,7 +14,9 @@ from stack.core.tcp.listener import Listener
 from stack.link.base import Link
 from stack.run.aio import AsyncioDriver
 from stack.run.pump import Driver, lingers
-from stack.sockets.names import check_port
+from stack.sockets.datagram import UdpTransport
+from stack.sockets.datagram_endpoint import create_datagram_endpoint
+from stack.sockets.names import check_port, error_of
 from stack.sockets.resolve import Endpoint, resolve, resolve_listening
 from stack.sockets.server import Server
 from stack.sockets.tls import TlsSettings, client_tls, server_tls
@@ -188,6 +190,38 @@ class AsyncHost:
         protocol = asyncio.StreamReaderProtocol(reader, loop=self.loop)
         transport, _ = await self.create_connection(lambda: protocol, host, port, **options)
         return reader, asyncio.StreamWriter(transport, protocol, reader, self.loop)
+
+    # Datagrams.
+
+    async def create_datagram_endpoint(
+        self,
+        protocol_factory: Callable[[], P],
+        local_addr: tuple[str, int] | None = None,
+        remote_addr: tuple[str, int] | None = None,
+        *,
+        family: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+        reuse_port: bool | None = None,
+        allow_broadcast: bool | None = None,
+        sock: None = None,
+    ) -> tuple[UdpTransport, P]:
+        """Like loop.create_datagram_endpoint: tries the addresses of names one after the other."""
+        if sock is not None:
+            raise ValueError("sock: a socket of the kernel is not on this host")
+        if proto not in (0, socket.IPPROTO_UDP):
+            raise error_of(errno.EPROTONOSUPPORT)
+        return await create_datagram_endpoint(
+            self.loop,
+            self.driver,
+            protocol_factory,
+            local_addr,
+            remote_addr,
+            family=family,
+            flags=flags,
+            reuse_port=bool(reuse_port),
+            allow_broadcast=bool(allow_broadcast),
+        )
 
     async def _resolve_local(
         self, local_addr: tuple[str, int] | None, family: int

@@ -4,7 +4,8 @@ import errno
 import ipaddress
 import socket
 import time
-from typing import Self
+from socket import AF_INET, SOCK_STREAM, SocketKind
+from typing import Any, Literal, Self, overload
 
 from stack.core.host import Host
 from stack.link.base import Link
@@ -13,9 +14,14 @@ from stack.run.thread import ThreadDriver
 from stack.sockets.names import error_of
 from stack.sockets.ports import WILDCARDS, Ports
 from stack.sockets.tcp_socket import Socket
+from stack.sockets.udp_socket import UdpSocket
 from stack.wire.address import pack
 
 _GLANCE = 0.005  # seconds
+_KINDS: dict[int, type[Socket] | type[UdpSocket]] = {
+    socket.SOCK_STREAM: Socket,
+    socket.SOCK_DGRAM: UdpSocket,
+}
 
 
 class BlockingHost:
@@ -37,20 +43,37 @@ class BlockingHost:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @overload
+    def socket(
+        self, family: int = ..., type: Literal[SocketKind.SOCK_STREAM] = ..., proto: int = 0
+    ) -> Socket: ...
+
+    @overload
+    def socket(
+        self, family: int, type: Literal[SocketKind.SOCK_DGRAM], proto: int = 0
+    ) -> UdpSocket: ...
+
+    @overload
+    def socket(self, family: int = ..., type: int = ..., proto: int = 0) -> Any: ...
+
     def socket(
         self,
-        family: int = socket.AF_INET,
-        type: int = socket.SOCK_STREAM,  # noqa: A002 - the standard library's name
+        family: int = AF_INET,
+        type: int = SOCK_STREAM,  # noqa: A002 - the standard library's name
         proto: int = 0,
-    ) -> Socket:
-        """A TCP socket. Raises OSError EAFNOSUPPORT, ESOCKTNOSUPPORT, EPROTONOSUPPORT."""
+    ) -> Socket | UdpSocket:
+        """A TCP socket, or a UDP one for SOCK_DGRAM.
+
+        Raises OSError EAFNOSUPPORT, ESOCKTNOSUPPORT, EPROTONOSUPPORT.
+        """
         if family not in (socket.AF_INET, socket.AF_INET6):
             raise error_of(errno.EAFNOSUPPORT)
-        if type & ~socket.SOCK_NONBLOCK & ~socket.SOCK_CLOEXEC != socket.SOCK_STREAM:
+        kind = _KINDS.get(type & ~socket.SOCK_NONBLOCK & ~socket.SOCK_CLOEXEC)
+        if kind is None:
             raise error_of(errno.ESOCKTNOSUPPORT)
-        if proto not in (0, socket.IPPROTO_TCP):
+        if proto not in (0, kind.proto):
             raise error_of(errno.EPROTONOSUPPORT)
-        made = Socket(self, socket.AddressFamily(family))
+        made = kind(self, socket.AddressFamily(family))
         if type & socket.SOCK_NONBLOCK:
             made.setblocking(False)
         return made

@@ -4,7 +4,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stack.sockets.tcp_socket import Socket
+    from stack.sockets.base import SocketBase
 
 Buffered = io.BufferedReader | io.BufferedWriter | io.BufferedRWPair
 FileObject = io.RawIOBase | Buffered | io.TextIOWrapper
@@ -13,9 +13,9 @@ FileObject = io.RawIOBase | Buffered | io.TextIOWrapper
 class SocketFile(io.RawIOBase):
     """The raw bytes of a socket as a file; `mode` has an "r", a "w" or both."""
 
-    def __init__(self, owner: "Socket", mode: str) -> None:
+    def __init__(self, owner: "SocketBase", mode: str) -> None:
         super().__init__()
-        self._socket: Socket | None = owner
+        self._socket: SocketBase | None = owner
         self._mode = mode
         self._timed_out = False
 
@@ -86,7 +86,7 @@ class SocketFile(io.RawIOBase):
             return io.BufferedWriter(self, size)
         return io.BufferedRWPair(self, self, size)
 
-    def _open_socket(self) -> "Socket":
+    def _open_socket(self) -> "SocketBase":
         if self._socket is None:
             raise ValueError("I/O operation on closed socket")
         return self._socket

@@ -76,6 +76,8 @@ def parse_name(name: Any, family: socket.AddressFamily, call: str) -> tuple[str,
 def _address(host: str, family: socket.AddressFamily) -> str:
     if not host:
         return _WILDCARD[family]
+    if host == "<broadcast>" and family == socket.AF_INET:
+        return "255.255.255.255"
     address = numeric_address(host)
     if address is not None and family_of(address.version) == family:
         mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None

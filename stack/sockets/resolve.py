@@ -12,7 +12,13 @@ Endpoint = tuple[str, int]
 
 
 async def resolve(
-    loop: asyncio.AbstractEventLoop, host: Host, port: Port, *, family: int = 0, flags: int = 0
+    loop: asyncio.AbstractEventLoop,
+    host: Host,
+    port: Port,
+    *,
+    family: int = 0,
+    flags: int = 0,
+    kind: int = socket.SOCK_STREAM,
 ) -> list[Endpoint]:
     """All (address, port) that the names stand for.
 
@@ -28,7 +34,7 @@ async def resolve(
                 socket.EAI_ADDRFAMILY, "Address family for hostname not supported"
             )
         return [(str(address), number)]
-    found = await loop.getaddrinfo(name, port, family=family, type=socket.SOCK_STREAM, flags=flags)
+    found = await loop.getaddrinfo(name, port, family=family, type=kind, flags=flags)
     if not found:
         raise OSError("getaddrinfo() returned empty list")
     return list(dict.fromkeys((str(entry[4][0]), int(entry[4][1])) for entry in found))

@@ -7,7 +7,7 @@ from stack.core.ready import Ready
 from stack.core.tcp.connection import Connection
 from stack.core.tcp.listener import Listener
 from stack.run.pump import Driver
-from stack.sockets.options import Settings
+from stack.sockets.tcp_options import Settings
 from stack.sockets.tls import TlsSettings
 from stack.sockets.transport import TcpTransport
 from stack.sockets.view import SocketView
@@ -42,6 +42,7 @@ class Server(asyncio.AbstractServer):
         self._transports: dict[TcpTransport, None] = {}  # a set that keeps its order
         self._waiters: list[asyncio.Future[None]] = []
         self._forever: asyncio.Future[None] | None = None
+        self._settings = [_settings(listener) for listener in self._listeners]
         for listener in self._listeners:
             listener.owner = _Acceptor(self, listener)
 
@@ -61,7 +62,10 @@ class Server(asyncio.AbstractServer):
         """What the server listens on; empty once it is closed."""
         if self._closed:
             return ()
-        return tuple(_view(listener) for listener in self._listeners)
+        return tuple(
+            SocketView(settings, listener.local)
+            for settings, listener in zip(self._settings, self._listeners, strict=True)
+        )
 
     async def start_serving(self) -> None:
         """Begins to accept; does nothing when it does already."""
@@ -171,7 +175,14 @@ class _Acceptor:
             self._server.accepted(connection)
 
 
-def _view(listener: Listener) -> SocketView:
-    address, port = listener.local
-    version = 6 if ":" in address else 4
-    return SocketView(Settings(version=version, listening=True), (address, port))
+def _settings(listener: Listener) -> Settings:
+    """What can be set on a listener, for the connections that it opens."""
+    settings = Settings(
+        version=6 if ":" in listener.local[0] else 4,
+        defaults=listener.host.config.tcp,
+        listening=True,
+        fast_open=listener.fast_open,
+        listener=listener,
+    )
+    listener.configure = settings.apply
+    return settings

@@ -41,11 +41,13 @@ class Stream:
         self._error_told = self.connection.error != 0
         return self.connection.error
 
-    def send(self, data: memoryview, patience: Patience) -> int:
-        """Waits until some of `data` is taken, for ever until all of it is."""
+    def send(self, data: memoryview, patience: Patience, *, urgent: bool = False) -> int:
+        """Waits until some of `data` is taken, for ever until all of it is; `urgent` up to
+        its last byte.
+        """
         sent = 0
         while True:
-            sent += self._offer(data[sent:])
+            sent += self._offer(data[sent:], urgent=urgent)
             if sent == len(data) or (sent and patience.timeout is not None):
                 return sent
             self._waiting.until(self._can_send, patience)
@@ -60,7 +62,7 @@ class Stream:
     def receive_all(self, size: int, patience: Patience) -> bytes:
         """Waits for `size` bytes; fewer when the stream or the patience ends before."""
         data = bytearray(self.receive(size, patience))
-        while 0 < len(data) < size:
+        while 0 < len(data) < size and not self.connection.at_mark:
             try:
                 self._waiting.until(self._can_receive, patience)
             except (BlockingIOError, TimeoutError):
@@ -106,10 +108,11 @@ class Stream:
         connection.owner = None
         connection.close(self._driver.now())
 
-    def _offer(self, data: memoryview) -> int:
+    def _offer(self, data: memoryview, *, urgent: bool) -> int:
         if self.connection.error or self.over:
             raise error_of(self.take_error() or errno.EPIPE)
-        return self.connection.send(data, self._driver.now()) if data else 0
+        send = self.connection.send_urgent if urgent else self.connection.send
+        return send(data, self._driver.now()) if data else 0
 
     def _can_send(self) -> bool:
         return self.connection.send_space > 0 or self.over or self.connection.error != 0

@@ -2,28 +2,27 @@
 
 import errno
 import socket
-from dataclasses import replace
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from stack.core.ready import Ready
+from stack.core.tcp import fast_open_client
 from stack.core.tcp.connection import Connection
 from stack.core.tcp.listener import Listener
 from stack.core.tcp.states import State
-from stack.sockets.file import FileObject, SocketFile
+from stack.sockets.base import Buffer, SocketBase
 from stack.sockets.names import SocketName, error_of, parse_name, socket_name
-from stack.sockets.options import Settings
 from stack.sockets.ports import Binding
 from stack.sockets.stream import Stream
-from stack.sockets.waiting import Patience, Waiting
+from stack.sockets.tcp_options import Settings
+from stack.sockets.waiting import Patience
 
 if TYPE_CHECKING:
     from stack.sockets.blocking import BlockingHost
 
-Buffer = bytes | bytearray | memoryview
-
-_SEND_FLAGS = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
-_RECEIVE_FLAGS = socket.MSG_DONTWAIT | socket.MSG_PEEK | socket.MSG_WAITALL
+_SEND_FLAGS = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL | socket.MSG_OOB
+_SENDTO_FLAGS = _SEND_FLAGS | socket.MSG_FASTOPEN
+_RECEIVE_FLAGS = socket.MSG_DONTWAIT | socket.MSG_PEEK | socket.MSG_WAITALL | socket.MSG_OOB
 
 
 class Phase(Enum):
@@ -36,7 +35,7 @@ class Phase(Enum):
     CLOSED = auto()
 
 
-class Socket:
+class Socket(SocketBase):
     """A TCP socket on a host of ours, as Linux has them; safe to use from many threads.
 
     Made by `BlockingHost.socket`. There is no descriptor, so `fileno`, `detach` and the
@@ -52,34 +51,20 @@ class Socket:
         family: socket.AddressFamily,
         settings: Settings | None = None,
     ) -> None:
-        self.family = family
-        self._host = host
-        self._driver = host.driver
-        self._timeout = socket.getdefaulttimeout()
+        super().__init__(host, family)
         self._phase = Phase.IDLE
-        self._waiting = Waiting(self._driver)
-        self._settings = settings or Settings(version=self._version)
+        self._settings: Settings = settings or Settings(
+            version=self._version, defaults=host.host.config.tcp
+        )
         self._settings.take_error = self._take_error
         self._binding: Binding | None = None
         self._stream: Stream | None = None
         self._listener: Listener | None = None
-        self._files = 0  # objects of makefile that are still open
-        self._close_wanted = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<Socket {self.family.name} {self._phase.name.lower()}>"
 
-    # Names, options, timeouts.
-
-    @property
-    def _version(self) -> int:
-        return 4 if self.family == socket.AF_INET else 6
+    # Names.
 
     def getsockname(self) -> SocketName:
         """Our address and port; zeros before there are any."""
@@ -94,41 +79,6 @@ class Socket:
             if stream.over:
                 raise error_of(errno.ENOTCONN)
             return socket_name(stream.connection.remote, self._version)
-
-    def getsockopt(self, level: int, optname: int, buflen: int = 0) -> int | bytes:
-        """As socket.getsockopt. Raises OSError ENOPROTOOPT for what does nothing here."""
-        with self._driver.lock:
-            self._check_open()
-            return self._settings.get(level, optname, buflen)
-
-    def setsockopt(self, level: int, optname: int, value: int | bytes) -> None:
-        """As socket.setsockopt. Raises OSError ENOPROTOOPT for what does nothing here."""
-        with self._driver.calling():
-            self._check_open()
-            self._settings.set(level, optname, value)
-
-    @property
-    def timeout(self) -> float | None:
-        """Seconds that a call may wait; None is for ever, 0 not at all."""
-        return self._timeout
-
-    def gettimeout(self) -> float | None:
-        """Seconds that a call may wait; None is for ever, 0 not at all."""
-        return self._timeout
-
-    def settimeout(self, value: float | None) -> None:
-        """Sets it. Raises ValueError below 0."""
-        if value is not None and value < 0:
-            raise ValueError("Timeout value out of range")
-        self._timeout = None if value is None else float(value)
-
-    def getblocking(self) -> bool:
-        """Whether calls wait at all."""
-        return self._timeout != 0
-
-    def setblocking(self, flag: bool) -> None:
-        """Waits for ever, or not at all."""
-        self._timeout = None if flag else 0.0
 
     # Listening.
 
@@ -162,8 +112,7 @@ class Socket:
             self._check_open()
             connection = self._wait_for_connection(patience)
             # What was set on the listener holds for what it accepts.
-            settings = replace(self._settings, listening=False)
-            accepted = Socket(self._host, self.family, settings)
+            accepted = Socket(self._host, self.family, self._settings.inherited())
             accepted.adopt(connection, Phase.CONNECTED)
             return accepted, socket_name(connection.remote, self._version)
 
@@ -194,8 +143,12 @@ class Socket:
             self._bind("0.0.0.0" if self._version == 4 else "::", 0)
         assert self._binding
         address = None if self._binding.dual else self._binding.address
-        self._listener = self._host.host.listen(address, self._binding.port, backlog=places)
+        self._listener = self._host.host.listen(
+            address, self._binding.port, backlog=places, fast_open=self._settings.fast_open
+        )
         self._listener.owner = self._waiting
+        self._listener.configure = self._settings.apply
+        self._settings.listener = self._listener
         self._binding.listening = True
         self._settings.listening = True
         self._phase = Phase.LISTENING
@@ -238,7 +191,7 @@ class Socket:
         self._waiting.until(lambda: not self._is_connecting(), Patience(self._timeout))
         return self._finish_connecting()
 
-    def _start_connecting(self, remote: tuple[str, int]) -> None:
+    def _start_connecting(self, remote: tuple[str, int], fast: bytes | None = None) -> None:
         binding = self._binding
         wildcard = binding is None or binding.address in ("0.0.0.0", "::")
         connection = self._host.host.connect(
@@ -246,6 +199,7 @@ class Socket:
             self._driver.now(),
             local_address=None if wildcard or binding is None else binding.address,
             local_port=binding.port if binding else 0,
+            fast_open_data=fast,
         )
         self.adopt(connection, Phase.CONNECTING)
 
@@ -263,9 +217,10 @@ class Socket:
 
     def _is_connecting(self) -> bool:
         stream = self._stream
-        return stream is not None and stream.connection.state in (
-            State.SYN_SENT,
-            State.SYN_RECEIVED,
+        return (
+            self._phase is Phase.CONNECTING
+            and stream is not None
+            and stream.connection.state in (State.SYN_SENT, State.SYN_RECEIVED)
         )
 
     # Sending and receiving.
@@ -274,18 +229,57 @@ class Socket:
         """Sends and returns the number of bytes taken: all of them unless there is a timeout."""
         view = memoryview(data).cast("B")
         patience = self._patience(flags, _SEND_FLAGS)
+        urgent = bool(flags & socket.MSG_OOB)
         with self._driver.calling():
-            return self._stream_to_send(patience).send(view, patience)
+            return self._stream_to_send(patience).send(view, patience, urgent=urgent)
+
+    def sendto(self, data: Buffer, *arguments: Any) -> int:
+        """Takes data, perhaps flags, and an address. With MSG_FASTOPEN it connects to there,
+        and the data leaves with the SYN if the server allowed that before (RFC 7413); else
+        the address counts for nothing, and this is `send`.
+
+        Raises OSError EINPROGRESS for a socket that does not wait when there is no cookie.
+        """
+        if len(arguments) not in (1, 2):
+            raise TypeError(f"sendto() takes 2 or 3 arguments ({len(arguments) + 1} given)")
+        flags = arguments[0] if len(arguments) == 2 else 0
+        remote = parse_name(arguments[-1], self.family, "sendto")
+        view = memoryview(data).cast("B")
+        patience = self._patience(flags, _SENDTO_FLAGS)
+        with self._driver.calling():
+            if not flags & socket.MSG_FASTOPEN:
+                return self._stream_to_send(patience).send(view, patience)
+            return self._connect_with(view, remote, patience)
+
+    def _connect_with(self, data: memoryview, remote: tuple[str, int], patience: Patience) -> int:
+        self._check_open()
+        if self._phase is not Phase.IDLE:
+            raise error_of(errno.EALREADY if self._is_connecting() else errno.EISCONN)
+        self._start_connecting(remote, b"")
+        assert self._stream
+        connection, sent = self._stream.connection, 0
+        if fast_open_client.has_cookie(connection) and data:
+            sent = fast_open_client.load(connection, data, self._driver.now())
+        if patience.timeout == 0:
+            if sent:
+                return sent
+            raise error_of(errno.EINPROGRESS)
+        self._waiting.until(lambda: not self._is_connecting(), patience)
+        number = self._finish_connecting()
+        if number:
+            raise error_of(number)
+        return sent + self._stream.send(data[sent:], patience)
 
     def sendall(self, data: Buffer, flags: int = 0, /) -> None:
         """Sends everything, as long as the timeout allows for the whole."""
         view = memoryview(data).cast("B")
         patience = self._patience(flags, _SEND_FLAGS)
+        urgent = bool(flags & socket.MSG_OOB)
         with self._driver.calling():
             stream = self._stream_to_send(patience)
-            sent = stream.send(view, patience)
+            sent = stream.send(view, patience, urgent=urgent)
             while sent < len(view):
-                sent += stream.send(view[sent:], patience)
+                sent += stream.send(view[sent:], patience, urgent=urgent)
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         """Up to `bufsize` bytes; none at the end of the stream."""
@@ -293,6 +287,8 @@ class Socket:
             raise ValueError("negative buffersize in recv")
         patience = self._patience(flags, _RECEIVE_FLAGS)
         with self._driver.calling():
+            if flags & socket.MSG_OOB and bufsize:
+                return self._receive_urgent(patience, keep=bool(flags & socket.MSG_PEEK))
             stream = self._stream_to_receive(patience)
             if not bufsize:
                 return b""
@@ -310,7 +306,7 @@ class Socket:
         if nbytes > len(view):
             raise ValueError("buffer too small for requested bytes")
         size = nbytes or len(view)
-        if flags & (socket.MSG_PEEK | socket.MSG_WAITALL):
+        if flags & (socket.MSG_PEEK | socket.MSG_WAITALL | socket.MSG_OOB):
             data = self.recv(size, flags)
             view[: len(data)] = data
             return len(data)
@@ -319,34 +315,22 @@ class Socket:
             stream = self._stream_to_receive(patience)
             return stream.receive_into(view[:size], patience) if size else 0
 
-    def makefile(
-        self,
-        mode: str = "r",
-        buffering: int | None = None,
-        *,
-        encoding: str | None = None,
-        errors: str | None = None,
-        newline: str | None = None,
-    ) -> FileObject:
-        """A file object on the socket, which stays open until both are closed."""
-        if not set(mode) <= {"r", "w", "b"}:
-            raise ValueError(f"invalid mode {mode!r} (only r, w, b allowed)")
-        with self._driver.lock:
-            self._check_open()
-            raw = SocketFile(self, mode if "w" in mode else mode + "r")
-            self._files += 1
-        return raw.wrapped(mode, buffering, encoding, errors, newline)
+    def _receive_urgent(self, patience: Patience, *, keep: bool) -> bytes:
+        self._wait_until_connected(patience)
+        if self._stream is None:
+            raise error_of(errno.EINVAL)
+        return self._stream.connection.receive_urgent(keep=keep)
 
-    def file_closed(self) -> None:
-        """An object of makefile was closed."""
-        with self._driver.calling():
-            self._files -= 1
-            if self._close_wanted:
-                self._close_now()
+    def sockatmark(self) -> bool:
+        """Whether the next byte to receive is the last urgent one, as sockatmark of C tells
+        by SIOCATMARK. Raises OSError ENOTCONN.
+        """
+        with self._driver.lock:
+            return self._connected_stream().connection.at_mark
 
     def _patience(self, flags: int, allowed: int) -> Patience:
         if flags & ~allowed:
-            raise error_of(errno.EINVAL if flags & socket.MSG_OOB else errno.EOPNOTSUPP)
+            raise error_of(errno.EOPNOTSUPP)
         return Patience(0.0 if flags & socket.MSG_DONTWAIT else self._timeout)
 
     def _stream_to_send(self, patience: Patience) -> Stream:
@@ -383,14 +367,8 @@ class Socket:
                 return
             self._connected_stream().shut_down(how)
 
-    def close(self) -> None:
-        """Closes, once the objects of makefile are closed, too. Calls that wait get EBADF."""
-        with self._driver.calling():
-            self._close_wanted = True
-            self._close_now()
-
     def _close_now(self) -> None:
-        if self._files or self._phase is Phase.CLOSED:
+        if self._phase is Phase.CLOSED:
             return
         self._phase = Phase.CLOSED
         self._waiting.close()
@@ -404,7 +382,7 @@ class Socket:
         """The port stays bound, and whoever waits in accept gets EINVAL."""
         assert self._listener
         self._listener.close(self._driver.now())
-        self._listener = None
+        self._listener = self._settings.listener = None
         if self._binding is not None:
             self._binding.listening = False
         self._settings.listening = False

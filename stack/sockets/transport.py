@@ -13,7 +13,7 @@ from stack.core.tcp.connection import Connection
 from stack.core.tcp.states import State
 from stack.run.pump import Driver
 from stack.sockets.names import error_of, socket_name
-from stack.sockets.options import Settings
+from stack.sockets.tcp_options import Settings
 from stack.sockets.view import SocketView
 
 # Bytes handed to a protocol in one call: a ring full of small segments becomes few calls,
@@ -26,6 +26,8 @@ _WRITABLE = int(Ready.WRITABLE)
 _ENDED = int(Ready.ERROR | Ready.CLOSED)
 
 Data = bytes | bytearray | memoryview
+
+_NOBODY = asyncio.BaseProtocol()
 
 
 class TransportOwner(Protocol):
@@ -69,7 +71,9 @@ class TcpTransport(_FlowControlMixin):
         self._connection = connection
         self._server = server
         self._settings = Settings(version=connection.version)
-        self._settings.nodelay = True  # asyncio's own transports turn Nagle off, too
+        if server is not None:
+            self._settings.given.clear()  # its listener has set everything
+        self._settings.given["nodelay"] = True  # asyncio's own transports turn Nagle off, too
         self._settings.take_error = lambda: connection.error
         self._settings.attach(connection)
         self._backlog: deque[memoryview] = deque()
@@ -119,7 +123,9 @@ class TcpTransport(_FlowControlMixin):
         if self._closing:
             return
         self._closing = True
-        if not self._backlog:
+        if self._backlog:
+            self._connection.closing = True
+        else:
             self._close_connection()
 
     def abort(self) -> None:
@@ -151,10 +157,10 @@ class TcpTransport(_FlowControlMixin):
                 self._deliver_eof()
         except Exception as error:
             self._fatal_error(error, "Fatal error: the protocol failed on received data")
-        self._driver.wake()  # reading may have made room worth a window update
 
     def _deliver(self, connection: Connection) -> None:
         now = self._driver.now()
+        self._driver.wake()  # reading may make room worth a window update
         if self._buffered:
             self._fill_buffer(connection, now)
         else:
@@ -303,6 +309,9 @@ class TcpTransport(_FlowControlMixin):
             self._lose(error_of(errno.ECONNABORTED))
 
     def _close_connection(self) -> None:
+        if self._settings.linger == 0:
+            self._force_close(None)
+            return
         self._connection.close(self._driver.now())
         self._driver.wake()
         self._lose(None)
@@ -340,6 +349,9 @@ class TcpTransport(_FlowControlMixin):
         try:
             self._protocol.connection_lost(error)  # type: ignore[arg-type]
         finally:
+            # The protocol has us, too: both, and the connection's memory with them, would
+            # stay until the garbage collector comes by.
+            self._protocol = _NOBODY
             if self._server is not None:
                 self._server.detach(self)
                 self._server = None

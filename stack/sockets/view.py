@@ -4,7 +4,7 @@ import errno
 import socket
 
 from stack.sockets.names import SocketName, error_of, family_of, socket_name
-from stack.sockets.options import Settings
+from stack.sockets.options import Options
 
 
 class SocketView:
@@ -18,7 +18,7 @@ class SocketView:
     proto = socket.IPPROTO_TCP
 
     def __init__(
-        self, settings: Settings, local: tuple[str, int], remote: tuple[str, int] | None = None
+        self, settings: Options, local: tuple[str, int], remote: tuple[str, int] | None = None
     ) -> None:
         self._settings = settings
         self._local = local

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from stack._native import ffi, lib
 
 if TYPE_CHECKING:
-    from stack._native import Array, Batch, Bytes, Outgoing, Packet
+    from stack._native import Array, Batch, Buffer, Bytes, Outgoing, Packet
 
 CAPACITY = lib.BATCH_PACKETS
 PACKET_MAX = 40 + 65535  # an IPv6 header and the longest payload it can announce
@@ -24,7 +24,7 @@ class Inbound:
     Inbound does, and until it is filled again.
     """
 
-    __slots__ = ("_kept", "packets", "raw")
+    __slots__ = ("_kept", "_slots", "packets", "raw")
 
     raw: "Batch"
     packets: "Array[Packet]"
@@ -37,6 +37,7 @@ class Inbound:
             raise MemoryError
         self.raw = raw
         self.packets = raw.packets
+        self._slots: list[Packet] = []
         self._kept: list[Bytes] = []
 
     @classmethod
@@ -47,18 +48,30 @@ class Inbound:
         """
         inbound = cls.__new__(cls)
         inbound._adopt(ffi.new("struct batch *"))
-        for data in packets:
-            inbound._append(data)
+        inbound.fill(packets)
         return inbound
 
-    def _append(self, data: bytes) -> None:
-        index = self.raw.count
-        if index == CAPACITY:
-            raise ValueError(f"more than {CAPACITY} packets in one batch")
-        view = ffi.from_buffer("uint8_t[]", data)
-        self._kept.append(view)
-        lib.packet_parse(ffi.addressof(self.packets, index), view, len(data), 0)
-        self.raw.count = index + 1
+    def fill(self, packets: Iterable[bytes]) -> None:
+        """Parses other packets into the places of those before.
+
+        Raises ValueError for more than 64 of them.
+        """
+        self.raw.count = 0
+        kept = self._kept = []
+        for index, data in enumerate(packets):
+            if index == CAPACITY:
+                raise ValueError(f"more than {CAPACITY} packets in one batch")
+            view = ffi.from_buffer("uint8_t[]", data)
+            kept.append(view)
+            lib.packet_parse(self.slot(index), view, len(data), 0)
+            self.raw.count = index + 1
+
+    def slot(self, index: int) -> "Packet":
+        """A packet by its place, 0…63."""
+        slots = self._slots
+        while index >= len(slots):  # a cffi pointer costs more than looking one up
+            slots.append(ffi.addressof(self.packets, len(slots)))
+        return slots[index]
 
     @property
     def count(self) -> int:
@@ -86,7 +99,7 @@ class Outbound:
     Text is borrowed from send rings, so the packets hold until one of them changes.
     """
 
-    __slots__ = ("_kept", "_scratch", "_slots", "count", "details", "raw", "whys")
+    __slots__ = ("_copied", "_kept", "_scratch", "_slots", "count", "details", "raw", "whys")
 
     capacity = CAPACITY
 
@@ -99,6 +112,7 @@ class Outbound:
         self._slots = [ffi.addressof(self.raw, index) for index in range(CAPACITY)]
         self._kept: list[Bytes] = []
         self._scratch: Bytes | None = None
+        self._copied: Buffer | None = None
 
     @property
     def full(self) -> bool:
@@ -135,10 +149,12 @@ class Outbound:
         """A copy of the whole IP packet. Raises IndexError beyond the last."""
         if not 0 <= index < self.count:
             raise IndexError(index)
-        if self._scratch is None:
+        if self._copied is None:
             self._scratch = ffi.new("uint8_t[]", PACKET_MAX)
+            self._copied = ffi.buffer(self._scratch)
+        assert self._scratch is not None
         length = lib.outgoing_copy(self._slots[index], self._scratch, PACKET_MAX)
-        return ffi.buffer(self._scratch, length)[:]
+        return self._copied[:length]
 
     def __len__(self) -> int:
         return self.count

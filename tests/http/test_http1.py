@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from stack.http.limits import Limits
 from tests.support.http_world import (
     DATE,
     GET,
     Wired,
+    exchange,
     header,
     path_app,
     read_body,
@@ -17,19 +17,6 @@ from tests.support.http_world import (
     run_virtual,
     settle,
 )
-
-
-def exchange(app, data: bytes, *methods: bytes, limits: Limits | None = None):
-    """The responses to `data`, and whether the server then closed its side."""
-
-    async def main():
-        async with Wired(app, limits) as wired:
-            wire = wired.connect()
-            wire.feed(data)
-            await settle(30)
-            return responses(wire.take(), *methods), wire.closed or wire.eof
-
-    return run_virtual(main)
 
 
 @pytest.mark.rfc("9112", "9.3")
@@ -309,7 +296,9 @@ def test_the_scope_says_what_asgi_promises():
 
     exchange(app, b"GET /a%2Fb/%C3%A9?q=%20 HTTP/1.1\r\nHost: x\r\nX-Y: z\r\n\r\n")
     assert seen.pop("extensions") == {
-        "tunstack": {"connection": 1, "tls": None, "cipher": None, "alpn": None, "h2c": None}
+        "tunstack": {"connection": 1, "tls": None, "cipher": None, "alpn": None, "h2c": None},
+        "http.response.trailers": {},
+        "http.response.early_hint": {},
     }
     assert seen == {
         "type": "http",

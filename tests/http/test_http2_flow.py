@@ -76,7 +76,7 @@ def test_frames_are_as_long_as_the_peer_allows_and_we_find_useful():
         peer.get(1)
         await peer.turn()
         lengths = [len(e.data) for e in peer.events if isinstance(e, h2.events.DataReceived)]
-        assert lengths == [65_536] * 4
+        assert lengths == [16_384] * 16
 
     async def main():
         async with Wired(sized(262_144)) as wired:

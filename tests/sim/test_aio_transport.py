@@ -89,12 +89,12 @@ def test_many_segments_become_one_call():
     async def main(hosts):
         client, server = await pair(hosts)
         server.transport.pause_reading()
-        client.transport.write(bytes(200_000))
+        client.transport.write(bytes(100_000))
         await asyncio.sleep(5)
         assert server.calls == ["made"]
         server.transport.resume_reading()
         await asyncio.sleep(1)
-        assert server.calls == ["made", 200_000]
+        assert server.calls == ["made", 100_000]
 
     run(main)
 

@@ -332,3 +332,22 @@ def responses(data: bytes, *methods: bytes) -> list[tuple[h11.Response, bytes]]:
 
 def header(response: h11.Response, name: bytes) -> bytes | None:
     return dict(response.headers).get(name)
+
+
+def raw_exchange(app, data: bytes, *, limits: Limits | None = None) -> tuple[bytes, bool]:
+    """The bytes that answer `data`, and whether the server then closed its side."""
+
+    async def main():
+        async with Wired(app, limits) as wired:
+            wire = wired.connect()
+            wire.feed(data)
+            await settle(30)
+            return wire.take(), wire.closed or wire.eof
+
+    return run_virtual(main)
+
+
+def exchange(app, data: bytes, *methods: bytes, limits: Limits | None = None):
+    """The responses to `data`, and whether the server then closed its side."""
+    out, closed = raw_exchange(app, data, limits=limits)
+    return responses(out, *methods), closed

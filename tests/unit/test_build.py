@@ -121,12 +121,14 @@ def test_an_icmp_message_is_parsed_back(path, kind, code, rest, text):
     assert ffi.buffer(packet.text, packet.text_length)[:] == text
 
 
-@pytest.mark.parametrize(("version", "header"), [(4, 20), (6, 40)])
-def test_no_packet_is_longer_than_65535_bytes(version, header):
+@pytest.mark.rfc("8200", "3")
+@pytest.mark.parametrize(("version", "longest"), [(4, 65535), (6, 40 + 65535)])
+def test_no_packet_is_longer_than_its_length_field_can_say(version, longest):
     path = ffi.new("struct path *")
     fill_path(path, version, bytes(16), bytes(16), 1, 2)
-    assert len(build(path, 253, bytes(65535 - header), -1)) == 65535
-    assert build(path, 253, bytes(65536 - header), -1) == b""
+    header = 20 if version == 4 else 40
+    assert len(build(path, 253, bytes(longest - header), -1)) == longest
+    assert build(path, 253, bytes(longest + 1 - header), -1) == b""
 
 
 @pytest.mark.rfc("768", "checksum")

@@ -1,4 +1,6 @@
-"""Fragmentation of packets that this host sends (RFC 791 §3.2, RFC 8200 §4.5)."""
+"""Fragmentation: of packets that a host sends, and of IPv4 packets on their way
+(RFC 791 §3.2, RFC 8200 §4.5).
+"""
 
 from stack.core.ip.headers import (
     FRAGMENT_HEADER,
@@ -27,11 +29,24 @@ def fragment(data: bytes, mtu: int, identification: int) -> list[bytes]:
 
 
 def _fragment_ipv4(data: bytes, mtu: int, identification: int) -> list[bytes]:
+    if int.from_bytes(data[6:8], "big") & ~_DONT_FRAGMENT:
+        raise ValueError("the packet is a fragment")
+    return _cut_ipv4(data, mtu, identification)
+
+
+def refragment(data: bytes, mtu: int) -> list[bytes]:
+    """Cuts an IPv4 packet on its way, which may be a fragment already (RFC 791 §3.2).
+
+    Raises ValueError when DF is set, or when the MTU leaves no room for its header and 8 bytes.
+    """
+    return _cut_ipv4(data, mtu, int.from_bytes(data[4:6], "big"))
+
+
+def _cut_ipv4(data: bytes, mtu: int, identification: int) -> list[bytes]:
     field = int.from_bytes(data[6:8], "big")
     if field & _DONT_FRAGMENT:
         raise ValueError("the packet must not be fragmented: DF is set")
-    if field:
-        raise ValueError("the packet is a fragment")
+    more, offset = field & _MORE_FRAGMENTS, field & 0x1FFF
     length = (data[0] & 0x0F) * 4
     first, later = data[:length], _copied_header(data[:length])
     fragments: list[bytes] = []
@@ -39,7 +54,8 @@ def _fragment_ipv4(data: bytes, mtu: int, identification: int) -> list[bytes]:
     while end < len(data):
         head = later if fragments else first
         end = _cut(start, len(data), mtu - len(head))
-        place = (start - length) // 8 | (_MORE_FRAGMENTS if end < len(data) else 0)
+        flag = _MORE_FRAGMENTS if end < len(data) else more
+        place = offset + (start - length) // 8 | flag
         fragments.append(ipv4_header(head, end - start, identification, place) + data[start:end])
         start = end
     return fragments

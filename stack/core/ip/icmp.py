@@ -36,6 +36,7 @@ __all__ = [
     "errno_of",
     "interpret",
     "is_hard",
+    "packet_too_big",
     "parameter_problem",
     "time_exceeded",
     "unknown_protocol",
@@ -151,6 +152,15 @@ def time_exceeded(
     RFC 1122 §3.2.2.4, RFC 4443 §3.3.
     """
     return _error(packet, addresses, icmp.time_exceeded(packet.version, code, b""))
+
+
+def packet_too_big(packet: "Packet", mtu: int, *, addresses: LocalAddresses) -> bytes | None:
+    """What a router says of a packet longer than the next link's `mtu`; None when forbidden.
+
+    RFC 1191 §4, RFC 4443 §3.2, which may also answer multicast (§2.4(e.3)).
+    """
+    message = icmp.packet_too_big(packet.version, mtu, b"")
+    return _error(packet, addresses, message, to_group=packet.version == 6)
 
 
 def parameter_problem(

@@ -12,11 +12,12 @@ from stack.core.tcp.recovery import Delivery
 from stack.core.tcp.recovery_state import Recovery
 from stack.core.tcp.timers import Timer
 from stack.core.why import Verdict
-from stack.wire.sequence import MASK, geq, gt, lt
+from stack.wire.sequence import MASK, geq, gt, lt, sub
 
 if TYPE_CHECKING:
     from stack._native import Packet
     from stack.core.tcp.connection import Connection
+    from stack.core.tcp.rate import RateSample
 
 
 def take(connection: "Connection", seg: "Packet", now: int) -> None:
@@ -26,11 +27,15 @@ def take(connection: "Connection", seg: "Packet", now: int) -> None:
     """
     tcb = connection.tcb
     flight_before = (tcb.snd_nxt - tcb.snd_una) & MASK
-    if connection.ecn.mode is not Mode.OFF:
-        connection.ecn.on_ack(connection, seg, now)
+    marked = connection.ecn.mode is not Mode.OFF and connection.ecn.on_ack(connection, seg, now)
+    if connection.rate is not None:
+        connection.rate.check_app_limited()
     if flight_before == 0:
         connection.ack_verdict = Verdict.ACKNOWLEDGEMENT
         _update_window(connection, seg)
+        if seg.sack_count and tcb.sack_ok:
+            # A D-SACK that tells of a needless retransmission may be the last to come.
+            recovery.on_delivery(connection, _deliver(connection, seg, now))
         return
     delivery = _deliver(connection, seg, now)
     window_changed = _update_window(connection, seg)
@@ -48,9 +53,13 @@ def take(connection: "Connection", seg: "Packet", now: int) -> None:
         _measure(connection, delivery, seg, now)
     was_open = tcb.recovery != Recovery.FAST
     recovery.on_delivery(connection, delivery)
+    if connection.rate is not None:
+        _inform(connection, delivery, flight_before, connection.rate.sample(delivery))
+    elif delivery.advanced and was_open and tcb.recovery != Recovery.FAST and not marked:
+        if tcb.recovery == Recovery.OPEN:
+            connection.validation.on_ack(connection, now)
+        _inform(connection, delivery, flight_before)
     if delivery.advanced:
-        if was_open and tcb.recovery != Recovery.FAST:
-            _grow(connection, delivery, flight_before, now)
         _rearm(connection, now)
     if delivery.advanced or delivery.sacked:
         connection.wants_output()
@@ -80,12 +89,18 @@ def _release(connection: "Connection", ack: int) -> None:
     dropped = lib.ring_consume(connection.snd, acked)  # a FIN is not in the ring
     tcb.snd_una = ack
     tcb.bytes_acked += dropped
-    tcb.backoff = 0
+    if tcb.backoff:
+        # Karn's second half: the timeout stays backed off until something that was sent
+        # only once is measured (RFC 6298 §5).
+        tcb.rto = rtt.backed_off(tcb, connection.config)
+        tcb.backoff = 0
     if connection.small_end is not None and geq(ack, connection.small_end):
         connection.small_end = None
-    if connection.send_blocked and tcb.snd.length <= tcb.snd.limit // 2:
-        connection.send_blocked = False
-        connection.tell(Ready.WRITABLE)
+    if connection.send_blocked:
+        connection.send_buffer.on_blocked(connection)
+        if tcb.snd.length <= tcb.snd.limit // 2:
+            connection.send_blocked = False
+            connection.tell(Ready.WRITABLE)
 
 
 def _take_sack(connection: "Connection", seg: "Packet", delivery: Delivery) -> None:
@@ -94,7 +109,9 @@ def _take_sack(connection: "Connection", seg: "Packet", delivery: Delivery) -> N
     blocks = [(seg.sack[2 * i], seg.sack[2 * i + 1]) for i in range(seg.sack_count)]
     if _is_dsack(blocks, seg.ack):
         delivery.dsack = blocks.pop(0)
-    for left, right in blocks:
+        connection.duplicates_reported += 1
+    # The option has the latest block first; RACK looks at them as they were sent.
+    for left, right in sorted(blocks, key=lambda edges: sub(edges[0], tcb.snd_una)):
         if lt(left, right) and geq(left, tcb.snd_una) and not gt(right, tcb.snd_nxt):
             delivery.sacked += connection.flight.sack(left, right)
 
@@ -126,6 +143,8 @@ def _update_window(connection: "Connection", seg: "Packet") -> bool:
     tcb.snd_wl1 = seg.seq
     tcb.snd_wl2 = seg.ack
     if changed:
+        if tcb.snd_wnd == 0:  # R2 begins anew: what was sent so far only asked for room
+            connection.unacked_since = connection.host.now
         tcb.snd_wnd = wnd
         tcb.max_snd_wnd = max(tcb.max_snd_wnd, wnd)
         if wnd and connection.deadlines[Timer.PERSIST]:
@@ -144,9 +163,11 @@ def _measure(connection: "Connection", delivery: Delivery, seg: "Packet", now: i
     if once:
         elapsed = now - once[-1].sent_at
     elif delivery.advanced and delivery.tsecr:
-        elapsed = ((connection.timestamp(now) - seg.tsecr) & MASK) * 1000
+        elapsed = sub(connection.timestamp(now), seg.tsecr) * 1000
     else:
         return
+    if elapsed < 0:
+        return  # the peer echoes what we never sent
     delivery.rtt = elapsed
     rtt.sample(tcb, elapsed, connection.config)
     if connection.host.observed:
@@ -154,10 +175,18 @@ def _measure(connection: "Connection", delivery: Delivery, seg: "Packet", now: i
         connection.host.publish(event)
 
 
-def _grow(connection: "Connection", delivery: Delivery, flight: int, now: int) -> None:
+def _inform(
+    connection: "Connection", delivery: Delivery, flight: int, rate: "RateSample | None" = None
+) -> None:
+    """Lets congestion control set its window."""
     before = connection.tcb.cwnd
-    sample = Sample(delivery.advanced, connection.cwnd_limited, flight, delivery.rtt, now)
-    connection.congestion.on_ack(sample)
+    congestion = connection.congestion
+    # After a timeout snd_una leaps over what SACK had reported: that is no news.
+    acked = delivery.length if connection.tcb.recovery else delivery.advanced
+    limited, now = connection.cwnd_limited, delivery.now
+    congestion.on_ack(Sample(acked, limited, flight, delivery.rtt, now, rate))
+    if rate is not None:
+        connection.pacer.ask(congestion.pacing_rate)
     if connection.tcb.cwnd != before:
         connection.cwnd_changed("acknowledgement", now)
 

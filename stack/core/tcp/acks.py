@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from stack.core.tcp.connection import Connection
 
 
+_ALWAYS = 1 << 62  # segments
+
+
 class AckPolicy:
     """Decides between an acknowledgement at once and the delayed-ACK timer.
 
@@ -23,6 +26,24 @@ class AckPolicy:
         self.waiting = 0
         self._quick = quick_acks
         self._full_size = 1  # the longest text seen: options and path MTU shorten segments
+
+    @property
+    def full_size(self) -> int:
+        """The longest text that came in one segment, in bytes."""
+        return self._full_size
+
+    @property
+    def quick(self) -> bool:
+        """Whether the next segment is acknowledged at once (TCP_QUICKACK)."""
+        return self._quick > 0
+
+    def set_quick(self, connection: "Connection", quick: bool) -> None:
+        """From now on every segment is acknowledged at once, what waits too; or none more
+        than the rules ask for.
+        """
+        self._quick = _ALWAYS if quick else 0
+        if quick and connection.deadlines[Timer.DELAYED_ACK]:
+            self.now(connection, Why.QUICK_ACK)
 
     def now(self, connection: "Connection", why: Why) -> None:
         """An ACK must leave with the next transmission; the first reason stays."""

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 from stack._native import lib
 from stack.core.ready import Ready
-from stack.core.tcp import acknowledge, handshake, receive, syn_sent, window
+from stack.core.tcp import (
+    acknowledge,
+    fast_open,
+    handshake,
+    receive,
+    syn_sent,
+    timeouts,
+    window,
+)
 from stack.core.tcp.ecn import Mode
 from stack.core.tcp.states import RECEIVING, Cause, State
 from stack.core.tcp.timers import Timer
@@ -42,6 +50,9 @@ def segment_arrives(connection: "Connection", seg: "Packet", now: int) -> Verdic
         return verdict
     if connection.ecn.mode is not Mode.OFF:
         connection.ecn.on_segment(connection, seg)
+    option = connection.timeout_option
+    if option is not None and seg.options & lib.OPTION_USER_TIMEOUT:
+        option.arrives(connection, seg.user_timeout)
     check_urg(connection, seg)
     verdict = segment_text(connection, seg, now)
     return check_fin(connection, seg, now) or verdict
@@ -72,6 +83,8 @@ def _in_window(connection: "Connection", seg: "Packet") -> bool:
     """The four cases of RFC 9293 table 6."""
     tcb = connection.tcb
     length = seg.text_length + bool(seg.flags & lib.FLAG_SYN) + bool(seg.flags & lib.FLAG_FIN)
+    if seg.flags & lib.FLAG_RST:
+        length = 0  # its text is not for the window: it counts when that is closed, too (MUST-66)
     wnd = window.announced(tcb)
     offset = (seg.seq - tcb.rcv_nxt) & MASK
     if length == 0:
@@ -89,6 +102,8 @@ def _unacceptable(connection: "Connection", seg: "Packet", now: int) -> Verdict:
     if tcb.state == State.TIME_WAIT:
         return _again_in_time_wait(connection, seg, now)
     if seg.flags & lib.FLAG_SYN:
+        if seg.seq == tcb.irs and connection.listener is None:
+            connection.ecn.on_syn_ack_again(seg)
         return _challenge(connection, Verdict.SYN_CHALLENGED, now)
     end = (seg.seq + seg.text_length) & MASK
     if seg.text_length and not gt(end, tcb.rcv_nxt):
@@ -102,11 +117,13 @@ def _unacceptable(connection: "Connection", seg: "Packet", now: int) -> Verdict:
         connection.acks.now(connection, Why.DUPLICATE)
         return Verdict.DUPLICATE
     if seg.seq == (tcb.rcv_nxt - 1) & MASK and seg.text_length == 0:
+        check_urg(connection, seg)
         connection.acks.now(connection, Why.WINDOW_PROBED)
         return Verdict.KEEPALIVE
     if window.announced(tcb) == 0 and seg.seq == tcb.rcv_nxt:
         connection.acks.now(connection, Why.WINDOW_PROBED)
         _take_late_ack(connection, seg, now)
+        check_urg(connection, seg)
         return Verdict.WINDOW_PROBE
     connection.acks.now(connection, Why.OUT_OF_WINDOW)
     return Verdict.OUT_OF_WINDOW
@@ -131,8 +148,9 @@ def _check_timestamp(connection: "Connection", seg: "Packet", now: int) -> Verdi
     if seg.flags & lib.FLAG_RST:
         return None
     if not seg.options & lib.OPTION_TIMESTAMPS:
-        # RFC 7323 §3.2: silently dropped once timestamps are agreed upon.
-        return Verdict.NO_TIMESTAMP
+        # RFC 7323 §3.2: silently dropped once timestamps are agreed upon. But a SYN is of
+        # another connection, and its sender must hear of this one (RFC 5961 §4.2).
+        return None if seg.flags & lib.FLAG_SYN else Verdict.NO_TIMESTAMP
     if sub(seg.tsval, tcb.ts_recent) >= 0 or now - tcb.ts_recent_at > _TIMESTAMP_AGE:
         return None
     connection.host.counters.count("PAWSEstab")
@@ -156,6 +174,9 @@ def _syn_again(connection: "Connection", seg: "Packet", now: int) -> Verdict | N
         handshake.establish(connection, seg, Cause.ACK_OF_SYN, now)
         connection.acks.now(connection, Why.HANDSHAKE_DONE)
         return Verdict.HANDSHAKE_COMPLETE
+    if not connection.ecn.on_syn(seg):
+        connection.reset(Why.ECN_CONFLICT, errno.ECONNRESET, now)
+        return Verdict.RESET
     connection.syn_why = Why.SYN_ACK_REPEATED
     connection.wants_output()
     return Verdict.DUPLICATE
@@ -206,7 +227,8 @@ def check_rst(connection: "Connection", seg: "Packet", now: int) -> Verdict | No
     if tcb.state == State.TIME_WAIT:
         return Verdict.IGNORED  # RFC 1337: no assassination of TIME-WAIT
     _count_reset(connection)
-    error = errno.ECONNREFUSED if tcb.state == State.SYN_RECEIVED else errno.ECONNRESET
+    active = connection.listener is None and tcb.state == State.SYN_RECEIVED
+    error = errno.ECONNREFUSED if active else errno.ECONNRESET
     if tcb.state in (State.CLOSING, State.LAST_ACK):
         error = 0
     elif tcb.state == State.CLOSE_WAIT:
@@ -277,15 +299,18 @@ def check_ack(connection: "Connection", seg: "Packet", now: int) -> Verdict | No
 
 def _complete_handshake(connection: "Connection", seg: "Packet", now: int) -> Verdict | None:
     tcb = connection.tcb
-    if seg.ack != tcb.snd_nxt:
+    if not gt(seg.ack, tcb.iss) or gt(seg.ack, tcb.snd_nxt):
         connection.host.refuse(seg, Why.BAD_SYN_ACK)
         return Verdict.BAD_SYN_ACK
     listener = connection.listener
-    if listener is not None and listener.full:
+    if listener is not None and listener.full and not fast_open.may_send(connection):
         # As Linux does: the client's next segment, or our SYN-ACK, tries again.
         connection.host.counters.count("ListenOverflows")
         return Verdict.QUEUE_FULL
     handshake.establish(connection, seg, Cause.ACK_OF_SYN, now)
+    if connection.flight:  # Fast Open let data go before the timer of the SYN-ACK was off
+        timeouts.arm_retransmission(connection, now)
+    connection.ecn.on_handshake_ack(connection, seg, now)
     tcb.snd_wl1 = (seg.seq - 1) & MASK  # so that this segment's window counts
     return None
 
@@ -309,6 +334,7 @@ def _enter_time_wait(connection: "Connection", now: int) -> None:
     """Waits 2 MSL, so that a repeated FIN is still answered (MUST-13)."""
     connection.host.timers.forget(connection)
     connection.start_timer(Timer.TIME_WAIT, now + connection.config.time_wait)
+    connection.give_back_buffers()
     lib.ring_free(connection.snd)
     connection.host.enters_time_wait(connection, now)
 
@@ -317,12 +343,9 @@ def _enter_time_wait(connection: "Connection", now: int) -> None:
 
 
 def check_urg(connection: "Connection", seg: "Packet") -> None:
-    """Moves rcv_up; urgent data stays in line with the rest (RFC 6093)."""
-    tcb = connection.tcb
+    """Notes how far the peer's data is urgent (RFC 9293 §3.8.5)."""
     if seg.flags & lib.FLAG_URG:
-        pointer = (seg.seq + seg.urgent) & MASK
-        if geq(pointer, tcb.rcv_up) or geq(tcb.rcv_nxt, tcb.rcv_up):
-            tcb.rcv_up = pointer
+        connection.urgent.arrives(connection, seg)
 
 
 # Seventh: the segment text.

@@ -9,8 +9,15 @@ SECOND = 1_000_000
 class TcpConfig:
     """How the TCP of a host behaves. Sizes in bytes, times in µs."""
 
-    send_buffer: int = 4 << 20
-    receive_buffer: int = 4 << 20
+    # A size here stays; with 0 the buffers begin small and follow the connection's needs up
+    # to the largest, as long as all of them together have not grown by `buffer_memory`.
+    send_buffer: int = 0
+    receive_buffer: int = 0
+    first_send_buffer: int = 256 << 10
+    first_receive_buffer: int = 128 << 10
+    largest_send_buffer: int = 32_000_000  # 1 Gbit/s × 100 ms, and as much again to probe
+    largest_receive_buffer: int = 32_000_000
+    buffer_memory: int = 1 << 30
     window_scaling: bool = True
     timestamps: bool = True
     sack: bool = True
@@ -22,6 +29,9 @@ class TcpConfig:
     scaled_window_update: bool = False
     congestion: str = "cubic"
     initial_window: int = 10  # segments (RFC 6928)
+    # Begin again with the initial window after an RTO of silence (RFC 5681 §4.1); else what
+    # RFC 7661 says holds, which keeps the window for five minutes.
+    idle_restart: bool = True
     initial_rto: int = SECOND  # RFC 6298 §2
     # RFC 6298 §2.4 asks for a second; Linux has 200 ms, which the delayed-ACK bound
     # of today's peers allows.
@@ -34,11 +44,18 @@ class TcpConfig:
     probe_delayed_ack: int = 200_000  # WCDelAckT of RFC 8985 §7.2
     r1: int = 3  # retransmissions until the application hears of trouble (SHLD-10)
     r2: int = 900 * SECOND  # RFC 9293 SHLD-11: at least 100 s
+    user_timeout_option: bool = False  # advertise R2 and follow the peer's advice (RFC 5482)
     syn_r2: int = 180 * SECOND  # RFC 9293 MUST-23: at least 3 minutes
     time_wait: int = 60 * SECOND  # 2 MSL, with an MSL of 30 s
     fin_wait_2: int = 60 * SECOND  # for a connection that no application holds any more
     time_wait_limit: int = 16_384  # connections kept in TIME-WAIT
     syn_queue: int = 1024  # connections in SYN-RECEIVED for one listener
+    syn_cookies: bool = True  # once the SYN queue is full (RFC 4987 §3.6)
     challenge_acks: int = 1000  # a second for the whole host (RFC 5961 §7)
     first_ephemeral_port: int = 32768
     last_ephemeral_port: int = 60999
+
+    @property
+    def largest_window(self) -> int:
+        """Bytes that a window of ours may ever announce."""
+        return self.receive_buffer or self.largest_receive_buffer

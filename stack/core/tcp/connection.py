@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from stack._native import ffi, lib
 from stack.core.events import ApplicationCalled, CwndChanged, StateChanged, TimerStarted
 from stack.core.ready import Ready
-from stack.core.tcp import congestion, timeouts, window
+from stack.core.tcp import congestion, handshake, info, timeouts, window
 from stack.core.tcp.acks import AckPolicy
+from stack.core.tcp.cork import Cork
 from stack.core.tcp.ecn import Ecn
 from stack.core.tcp.flight import Flight
 from stack.core.tcp.frto import ForwardRto
@@ -21,9 +22,14 @@ from stack.core.tcp.newreno import NewReno
 from stack.core.tcp.pacing import Pacer
 from stack.core.tcp.prr import ProportionalRateReduction
 from stack.core.tcp.reassembly import Reassembly
+from stack.core.tcp.receive_buffer import ReceiveBuffer
+from stack.core.tcp.send_buffer import SendBuffer
 from stack.core.tcp.states import SENDING, Cause, State, follow
 from stack.core.tcp.timers import COUNT, Timer
 from stack.core.tcp.undo import Undo
+from stack.core.tcp.urgent import Urgent
+from stack.core.tcp.user_timeout import UserTimeoutOption
+from stack.core.tcp.validation import WindowValidation
 from stack.core.why import Verdict, Why
 from stack.wire.address import raw, text
 from stack.wire.sequence import MASK
@@ -31,13 +37,13 @@ from stack.wire.sequence import MASK
 if TYPE_CHECKING:
     from stack._native import Path
     from stack.core.host import Host
+    from stack.core.tcp.congestion.base import CongestionControl
+    from stack.core.tcp.fast_open import FastOpen
     from stack.core.tcp.listener import Listener
+    from stack.core.tcp.rate import RateSampler
     from stack.core.tcp.recovery import LossDetector
 
 Buffer = bytes | bytearray | memoryview
-
-# A window is announced rounded up to its scale, so that much more may arrive.
-_ROUNDING = 1 << 14
 
 
 def _free_rings(tcb: Any) -> None:
@@ -53,43 +59,58 @@ class Connection:
         "_tcb_memory",
         "ack_verdict",
         "acks",
+        "closing",
         "config",
         "congestion",
+        "cork",
         "cwnd_limited",
+        "data_segments_in",
+        "data_segments_out",
         "deadlines",
         "detector",
+        "duplicates_reported",
         "ecn",
         "error",
+        "fast_open",
         "flight",
         "frto",
         "host",
         "in_output",
         "keepalive",
         "keepalive_due",
+        "last_data_received",
         "last_sent_at",
         "listener",
+        "mss_limit",
         "nodelay",
         "number",
         "orphan",
+        "out_of_order",
         "owner",
         "pacer",
         "path",
         "places",
         "probe_due",
         "prr",
+        "rate",
         "rcv",
         "reassembly",
+        "receive_buffer",
         "reset_why",
         "retransmit_why",
         "send_blocked",
+        "send_buffer",
         "small_end",
         "snd",
         "soft_error",
         "syn_why",
         "tcb",
+        "timeout_option",
         "unacked_since",
         "undo",
+        "urgent",
         "user_timeout",
+        "validation",
         "window_probe_due",
     )
 
@@ -104,13 +125,16 @@ class Connection:
         ffi.memmove(self.path, path, ffi.sizeof("struct path"))
         self.snd = ffi.addressof(tcb, "snd")
         self.rcv = ffi.addressof(tcb, "rcv")
-        self._set_up_buffers()
+        self.send_buffer = SendBuffer(self)
+        self.receive_buffer = ReceiveBuffer(self)
         tcb.rto = self.config.initial_rto
         self.owner: Any = None
         self.listener: Listener | None = None  # passive open; MUST-11
+        self.fast_open: FastOpen | None = None
         self.error = 0
         self.soft_error = 0  # errno of the last ICMP error that was not fatal (MUST-47)
         self.orphan = False  # the application let go of it
+        self.closing = False  # the same, but its adapter still holds bytes to send
         self.nodelay = False
         self.deadlines = [0] * COUNT
         self.places = [0] * COUNT
@@ -118,9 +142,17 @@ class Connection:
         self.reassembly = Reassembly()
         self.acks = AckPolicy(self.config.quick_acks)
         self.detector: LossDetector = NewReno()
-        self.congestion = congestion.create(self.config.congestion, tcb, self.config.initial_window)
+        self.congestion: CongestionControl
+        self.rate: RateSampler | None  # where congestion control wants rates
+        self.urgent = Urgent()
+        self.cork = Cork()
+        self.timeout_option: UserTimeoutOption | None = None
+        self.mss_limit = 0xFFFF  # TCP_MAXSEG
+        self.pacer = Pacer()
+        self.use_congestion(self.config.congestion)
         self.ecn = Ecn(self.config.ecn)
         self.prr = ProportionalRateReduction()
+        self.validation = WindowValidation()
         self.undo = Undo()
         self.frto = ForwardRto()
         self.cwnd_limited = False
@@ -130,21 +162,19 @@ class Connection:
         self.retransmit_why = Why.FAST_RETRANSMIT
         self.small_end: int | None = None  # end of the small segment in flight
         self.last_sent_at = 0
+        self.last_data_received = 0
+        self.data_segments_out = 0
+        self.data_segments_in = 0
+        self.out_of_order = 0  # segments
+        self.duplicates_reported = 0  # D-SACKs (RFC 2883)
         self.unacked_since = 0  # µs, since when nothing that was sent got acknowledged
         self.in_output = False
         self.probe_due = False  # a tail loss probe must leave
         self.window_probe_due = False
         self.keepalive = KeepAlive()
         self.keepalive_due = False
-        self.pacer = Pacer()
         self.user_timeout = 0  # µs, 0: the configured R2 (MUST-21)
         self.ack_verdict = Verdict.ACKNOWLEDGEMENT  # what the last ACK field meant
-
-    def _set_up_buffers(self) -> None:
-        tcb = self.tcb
-        tcb.rcv_wnd_max = self.config.receive_buffer
-        lib.ring_init(self.snd, self.config.send_buffer)
-        lib.ring_init(self.rcv, self.config.receive_buffer + _ROUNDING)
 
     @property
     def remote_packed(self) -> bytes:
@@ -178,12 +208,24 @@ class Connection:
     @property
     def available(self) -> int:
         """Bytes that can be received at once."""
-        return self.tcb.rcv.length
+        return self.urgent.readable(self)
+
+    @property
+    def urgent_remaining(self) -> int:
+        """Bytes of urgent data not yet read, with those still to come; 0 without any
+        (RFC 9293 MUST-33).
+        """
+        return self.urgent.remaining(self)
+
+    @property
+    def at_mark(self) -> bool:
+        """Whether the next byte to receive is the last urgent one (SIOCATMARK)."""
+        return self.urgent.at_mark(self)
 
     @property
     def eof(self) -> bool:
         """Whether the peer's FIN came and everything before it was read."""
-        return bool(self.tcb.fin_received) and self.tcb.rcv.length == 0
+        return bool(self.tcb.fin_received) and self.available == 0
 
     @property
     def send_space(self) -> int:
@@ -197,29 +239,39 @@ class Connection:
 
     def info(self) -> dict[str, int]:
         """The variables as `ss -ti` names them; times in µs, sizes in bytes."""
-        tcb = self.tcb
-        return {
-            "state": tcb.state,
-            "rtt": tcb.srtt,
-            "rttvar": tcb.rttvar,
-            "rto": tcb.rto,
-            "minrtt": tcb.min_rtt,
-            "mss": tcb.snd_mss,
-            "cwnd": tcb.cwnd,
-            "ssthresh": tcb.ssthresh,
-            "bytes_sent": tcb.bytes_sent,
-            "bytes_retrans": tcb.bytes_retransmitted,
-            "bytes_acked": tcb.bytes_acked,
-            "bytes_received": tcb.bytes_received,
-            "segs_out": tcb.segments_out,
-            "segs_in": tcb.segments_in,
-            "retrans": tcb.retransmissions,
-            "unacked": (tcb.snd_nxt - tcb.snd_una) & MASK,
-            "lost": tcb.lost,
-            "sacked": tcb.sacked,
-            "rcv_space": window.announced(tcb),
-            "snd_wnd": tcb.snd_wnd,
-        }
+        return info.as_ss_shows(self, self.host.now)
+
+    # What the application may set.
+
+    def set_user_timeout(self, timeout: int) -> None:
+        """How long (µs) data may stay unacknowledged; 0 is the configured R2 (MUST-21)."""
+        self.user_timeout = timeout
+        if self.timeout_option is not None:
+            self.timeout_option.changeable = timeout == 0  # RFC 5482 §3.1
+
+    def advertise_user_timeout(self, timeout: int) -> None:
+        """Advises the peer to wait for us as long (µs), by an option that few hosts know
+        (RFC 5482), and from now on follows the peer's advice.
+        """
+        if self.timeout_option is None:
+            self.timeout_option = UserTimeoutOption(timeout)
+        self.timeout_option.advertise(self, timeout)
+
+    def set_traffic_class(self, value: int) -> None:
+        """DSCP of the segments to come (MUST-48, SHLD-21), as it lies in the octet; its two
+        low bits are ECN's and stay.
+        """
+        path = self.path
+        path.traffic_class = value & 0xFC | path.traffic_class & 3
+
+    def limit_mss(self, size: int) -> None:
+        """No segment of ours carries more than `size` bytes of options and text, and while
+        our SYN has not left, none of the peer's (TCP_MAXSEG).
+        """
+        self.mss_limit = size
+        if self.syn_why is not None or self.tcb.state == State.LISTEN:
+            self.tcb.rcv_mss = min(self.tcb.rcv_mss, size)
+        handshake.update_mss(self)
 
     # User calls.
 
@@ -230,6 +282,8 @@ class Connection:
         connection exists, or what ended the connection (RFC 9293 §3.9.1.2).
         """
         self._raise_error()
+        if self.rate is not None:
+            self.rate.check_app_limited()
         tcb = self.tcb
         state = tcb.state
         if tcb.fin_queued or state not in SENDING:
@@ -244,12 +298,27 @@ class Connection:
             self.note_call("send", f"{taken} of {length} bytes", now)
         return taken
 
+    def send_urgent(self, data: Buffer, now: int) -> int:
+        """Like `send`, and the peer's application is told that all up to here is urgent
+        (RFC 9293 §3.8.5). New applications should not use it (RFC 6093 §5, SHLD-13).
+        """
+        taken = self.send(data, now)
+        if taken:
+            self.urgent.begin(self)
+        return taken
+
+    def receive_urgent(self, *, keep: bool = False) -> bytes:
+        """The last urgent octet where it is not `urgent.inline`, once, or more often with
+        `keep`. Raises OSError EINVAL without one, EAGAIN when it has not come yet.
+        """
+        return self.urgent.fetch(self, keep=keep)
+
     def receive(self, limit: int, now: int) -> bytes:
         """Up to `limit` bytes in order; empty when there are none (see `eof`).
 
         Raises OSError with what ended the connection, once all that came before is read.
         """
-        length = min(limit, self.tcb.rcv.length)
+        length = min(limit, self.available)
         if length == 0:
             if not self.tcb.fin_received:
                 self._raise_error()
@@ -260,7 +329,7 @@ class Connection:
 
     def receive_into(self, buffer: bytearray | memoryview, now: int) -> int:
         """Like `receive`, into a writable buffer; returns the number of bytes."""
-        length = min(len(buffer), self.tcb.rcv.length)
+        length = min(len(buffer), self.available)
         if length == 0:
             if not self.tcb.fin_received:
                 self._raise_error()
@@ -269,7 +338,11 @@ class Connection:
         return length
 
     def _take(self, buffer: bytearray | memoryview, length: int, now: int) -> None:
+        if self.urgent.mark is not None:
+            self.urgent.on_read(self, length)
         lib.ring_read(self.rcv, ffi.from_buffer("uint8_t[]", buffer), length)
+        if self.receive_buffer.automatic:
+            self.receive_buffer.on_read(self, now)
         if self.tcb.state <= State.FIN_WAIT_2 and window.update_is_worth_a_segment(self.tcb):
             self.acks.now(self, Why.WINDOW_UPDATE)
         if self.host.observed:
@@ -277,10 +350,11 @@ class Connection:
 
     def peek(self, limit: int) -> bytes:
         """Up to `limit` bytes in order, which stay where they are."""
-        length = min(limit, self.tcb.rcv.length)
+        length = min(limit, self.available)
         data = bytearray(length)
         if length:
-            lib.ring_peek(self.rcv, 0, ffi.from_buffer("uint8_t[]", data), length)
+            offset = self.urgent.skipped(self)
+            lib.ring_peek(self.rcv, offset, ffi.from_buffer("uint8_t[]", data), length)
         return bytes(data)
 
     def shutdown(self, now: int) -> None:
@@ -317,6 +391,8 @@ class Connection:
             self.reset(Why.UNREAD_DATA, 0, now)
             return
         self.shutdown(now)
+        if self.tcb.fin_received or self.tcb.state == State.CLOSED:
+            lib.ring_free(self.rcv)  # nobody can ask for it any more
         if self.tcb.state == State.FIN_WAIT_2:
             self.start_timer(Timer.TIME_WAIT, now + self.config.fin_wait_2)
 
@@ -338,6 +414,22 @@ class Connection:
             return
         if self.tcb.state == State.CLOSED and not self.tcb.fin_received:
             raise OSError(errno.ENOTCONN, errno_text(errno.ENOTCONN))
+
+    def use_congestion(self, name: str) -> None:
+        """Chooses the congestion control algorithm (TCP_CONGESTION), at any time.
+
+        What the window was stays. Raises UsageError for a name that nobody registered.
+        """
+        tcb = self.tcb
+        window, threshold = tcb.cwnd, tcb.ssthresh
+        self.congestion = congestion.create(name, tcb, self.config.initial_window)
+        if window:
+            tcb.cwnd = window
+            if self.congestion.rate is None:
+                tcb.ssthresh = threshold
+        self.rate = self.congestion.rate
+        self.flight.on_lost = self.congestion.on_lost if self.rate is not None else None
+        self.pacer.ask(self.congestion.pacing_rate)
 
     # What the parts of TCP call.
 
@@ -387,12 +479,18 @@ class Connection:
         self.error = self.error or error
         self.syn_why = None
         self.host.timers.forget(self)
+        self.give_back_buffers()
         lib.ring_free(self.snd)
         if self.orphan:
             lib.ring_free(self.rcv)
         self.host.forget(self)
         if not self.orphan:
             self.tell(Ready.CLOSED | (Ready.ERROR if error else Ready(0)))
+
+    def give_back_buffers(self) -> None:
+        """Nothing grows any more: the host's budget is for others."""
+        self.send_buffer.release(self)
+        self.receive_buffer.release(self)
 
     def soft(self, error: int) -> None:
         """Something is wrong with the path, but not with the connection: the application

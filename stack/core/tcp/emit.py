@@ -7,7 +7,7 @@ from stack.core.tcp import handshake, window
 from stack.core.tcp.ecn import ECT_0, NOT_ECT, Mode
 from stack.core.tcp.states import State
 from stack.core.why import Why
-from stack.wire.sequence import MASK
+from stack.wire.sequence import MASK, gt
 
 if TYPE_CHECKING:
     from stack._native import Emit
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _TIMESTAMPS = lib.OPTION_TIMESTAMPS
 _SACK = lib.OPTION_SACK
 _RST = lib.FLAG_RST
+_SYN = lib.FLAG_SYN
 _SACK_HEADER = 4  # bytes, padded to a word
 _SACK_BLOCK = 8
 
@@ -49,27 +50,35 @@ def emit(
         _announce(connection, e)
         if tcb.sack_ok and connection.reassembly.has_blocks:
             gaps_told = _sack(connection, e, length)
+    if connection.urgent.sending:
+        connection.urgent.point(connection, e)
     if tcb.ts_ok:
         e.options |= _TIMESTAMPS
         e.tsval = connection.timestamp(now)
         e.tsecr = tcb.ts_recent
+    if connection.timeout_option is not None:
+        connection.timeout_option.ride(connection, e, length)
     if connection.ecn.mode is not Mode.OFF:
-        _mark(connection, e, fresh=length > 0 and seq == tcb.snd_nxt)
+        # A probe of the window is no new data yet (RFC 3168 §6.1.6).
+        fresh = length > 0 and seq == tcb.snd_nxt and why is not Why.ZERO_WINDOW_PROBE
+        _mark(connection, e, fresh)
     _build(connection, out, e, (seq - tcb.snd_una) & MASK, length)
     out.push(why, detail)
     tcb.last_ack_sent = tcb.rcv_nxt
     connection.acks.on_sent(connection, gaps_told)
-    connection.last_sent_at = now
     if length:
+        connection.last_sent_at = now
+        connection.data_segments_out += 1
         connection.pacer.on_sent(length, now)
 
 
-def _mark(connection: "Connection", e: "Emit", *, fresh: bool) -> None:
+def _mark(connection: "Connection", e: "Emit", fresh: bool) -> None:
     """ECN flags, and ECT(0) on new data only (RFC 3168 §6.1.4, §6.1.5)."""
-    path = connection.path
-    path.traffic_class = path.traffic_class & 0xFC | (ECT_0 if fresh else NOT_ECT)
+    path, ecn = connection.path, connection.ecn
+    codepoint = ECT_0 if fresh and ecn.sends_ect else NOT_ECT
+    path.traffic_class = path.traffic_class & 0xFC | codepoint
     if not e.flags & _RST:
-        e.flags |= connection.ecn.flags(fresh)
+        e.flags |= ecn.flags(fresh)
 
 
 def _announce(connection: "Connection", e: "Emit") -> None:
@@ -105,7 +114,7 @@ def _build(connection: "Connection", out: "Outbound", e: "Emit", offset: int, le
     tcb = connection.tcb
     host = connection.host
     e.ip_id = host.identify()
-    e.gso_size = tcb.snd_mss if length > tcb.snd_mss else 0
+    e.gso_size = tcb.snd_mss if length > tcb.snd_mss and not e.flags & _SYN else 0
     e.checksum_offload = host.offload
     ring = connection.snd if length else ffi.NULL
     lib.outgoing_tcp(out.next_slot(), connection.path, e, ring, offset, length)
@@ -127,12 +136,15 @@ def emit_syn(connection: "Connection", out: "Outbound", now: int, why: Why, deta
     e.ack = tcb.rcv_nxt if answering else 0
     e.urgent = 0
     e.sack_count = 0
-    e.window = min(tcb.rcv_wnd_max, window.LARGEST_UNSCALED)
+    e.window = window.in_syn(tcb)
     handshake.offer(connection, e)
     e.tsval = connection.timestamp(now)
     e.tsecr = tcb.ts_recent if answering else 0
-    _build(connection, out, e, 0, 0)
+    text = connection.fast_open.text if connection.fast_open is not None else 0
+    _build(connection, out, e, 0, text)
     out.push(why, detail)
-    tcb.rcv_adv = (tcb.rcv_nxt + e.window) & MASK
+    edge = (tcb.rcv_nxt + e.window) & MASK
+    if gt(edge, tcb.rcv_adv):
+        tcb.rcv_adv = edge
     tcb.last_ack_sent = tcb.rcv_nxt
     connection.last_sent_at = now

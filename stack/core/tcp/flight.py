@@ -6,19 +6,36 @@ acknowledgements split records; neighbours that are both SACKed are joined again
 the list stays as short as the flight has holes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from heapq import heappop, heappush
+from itertools import count
 from typing import TYPE_CHECKING
 
+from stack.core.tcp.send_order import SendOrder
 from stack.wire.sequence import MASK
 
 if TYPE_CHECKING:
     from stack._native import Tcb
+    from stack.core.tcp.rate import Snapshot
 
 
 class Transmission:
-    """Sequence numbers `seq` up to, not including, `end`, last sent at `sent_at` (µs)."""
+    """Sequence numbers `seq` up to, not including, `end`, last sent at `sent_at` (µs);
+    `snapshot` is there when delivery rates are sampled. `older` and `newer` are its place
+    in the send order while it is in the network, neither SACKed nor lost.
+    """
 
-    __slots__ = ("end", "lost", "retransmitted", "sacked", "sent_at", "seq")
+    __slots__ = (
+        "end",
+        "lost",
+        "newer",
+        "older",
+        "retransmitted",
+        "sacked",
+        "sent_at",
+        "seq",
+        "snapshot",
+    )
 
     def __init__(self, seq: int, end: int, sent_at: int) -> None:
         self.seq = seq
@@ -27,6 +44,9 @@ class Transmission:
         self.retransmitted = False
         self.sacked = False
         self.lost = False
+        self.snapshot: Snapshot | None = None
+        self.older: Transmission | None = None
+        self.newer: Transmission | None = None
 
     @property
     def length(self) -> int:
@@ -39,6 +59,7 @@ class Transmission:
         right.retransmitted = self.retransmitted
         right.sacked = self.sacked
         right.lost = self.lost
+        right.snapshot = self.snapshot
         self.end = seq
         return right
 
@@ -46,11 +67,18 @@ class Transmission:
 class Flight:
     """The transmissions of a connection; keeps `tcb.sacked` and `tcb.lost` true."""
 
-    __slots__ = ("_records", "_tcb")
+    __slots__ = ("_acknowledged", "_lost", "_number", "_records", "_tcb", "in_network", "on_lost")
 
     def __init__(self, tcb: "Tcb") -> None:
         self._tcb = tcb
+        self.on_lost: Callable[[Transmission], None] | None = None  # told of each loss
         self._records: list[Transmission] = []
+        self.in_network = SendOrder(Transmission(0, 0, 0))
+        self._acknowledged = 0  # bytes removed so far, to place records beyond 32 bits
+        # A heap of what waits to be sent again, by sequence; what has left it stays until
+        # it comes up.
+        self._lost: list[tuple[int, int, Transmission]] = []
+        self._number = count()
 
     def __iter__(self) -> Iterator[Transmission]:
         return iter(self._records)
@@ -77,13 +105,17 @@ class Flight:
 
     def sent(self, seq: int, end: int, now: int) -> None:
         """New sequence numbers left."""
-        self._records.append(Transmission(seq, end, now))
+        record = Transmission(seq, end, now)
+        self._records.append(record)
+        self.in_network.append(record)
 
     def resent(self, record: Transmission, now: int) -> None:
         """`record` was sent again: it is in the network once more."""
         if record.lost:
             record.lost = False
             self._tcb.lost -= record.length
+        self.in_network.remove(record)
+        self.in_network.append(record)
         record.retransmitted = True
         record.sent_at = now
 
@@ -92,17 +124,34 @@ class Flight:
         if not record.lost and not record.sacked:
             record.lost = True
             self._tcb.lost += record.length
+            self.in_network.remove(record)
+            self._wait(record)
+            if self.on_lost is not None:
+                self.on_lost(record)
 
     def next_lost(self) -> Transmission | None:
         """The first transmission that waits to be sent again."""
-        if self._tcb.lost == 0:
-            return None
-        return next((record for record in self._records if record.lost), None)
+        waiting = self._lost
+        while waiting and not waiting[0][2].lost:
+            heappop(waiting)
+        return waiting[0][2] if waiting else None
+
+    def _wait(self, record: Transmission) -> None:
+        place = self._acknowledged + ((record.seq - self._tcb.snd_una) & MASK)
+        heappush(self._lost, (place, next(self._number), record))
 
     def cut(self, record: Transmission, length: int) -> None:
         """Shortens `record` to `length` bytes; the rest becomes a record of its own."""
-        seq = (record.seq + length) & MASK
-        self._records.insert(self._records.index(record) + 1, record.split(seq))
+        self._split(self._position(record.seq), (record.seq + length) & MASK)
+
+    def _split(self, index: int, seq: int) -> None:
+        """Cuts the record at `index` in two at `seq`."""
+        left = self._records[index]
+        right = left.split(seq)
+        self._records.insert(index + 1, right)
+        self.in_network.insert_after(left, right)
+        if right.lost:
+            self._wait(right)
 
     def acknowledge(self, una: int) -> list[Transmission]:
         """Removes what lies below `una` and returns it, cut at `una`.
@@ -119,12 +168,13 @@ class Flight:
         if done < len(self._records):
             record = self._records[done]
             if (record.seq - base) & MASK < distance:
-                self._records.insert(done + 1, record.split(una))
+                self._split(done, una)
                 done += 1
         gone = self._records[:done]
         del self._records[:done]
         for record in gone:
             self._leave(record)
+        self._acknowledged += distance
         return gone
 
     def _leave(self, record: Transmission) -> None:
@@ -132,6 +182,8 @@ class Flight:
             self._tcb.sacked -= record.length
         elif record.lost:
             self._tcb.lost -= record.length
+            record.lost = False
+        self.in_network.remove(record)
 
     def _position(self, seq: int) -> int:
         """Index of the record that holds `seq`, by bisection."""
@@ -156,7 +208,7 @@ class Flight:
         if at < len(records) and records[at].sacked and self._covers(records[at], right):
             return []
         if at < len(records) and records[at].seq != left and not records[at].sacked:
-            records.insert(at + 1, records[at].split(left))
+            self._split(at, left)
             at += 1
         base = self._tcb.snd_una
         limit = (right - base) & MASK
@@ -166,7 +218,7 @@ class Flight:
             record = records[at]
             if not record.sacked:
                 if (record.end - base) & MASK > limit:
-                    records.insert(at + 1, record.split(right))
+                    self._split(at, right)
                 self._mark_sacked(record)
                 fresh.append(record)
             at += 1
@@ -180,6 +232,7 @@ class Flight:
         if record.lost:
             record.lost = False
             self._tcb.lost -= record.length
+        self.in_network.remove(record)
         record.sacked = True
         self._tcb.sacked += record.length
 
@@ -205,9 +258,18 @@ class Flight:
         for record in self._records:
             record.lost = False
         self._tcb.lost = 0
+        self._order_anew()
 
     def forget_sacks(self) -> None:
         """Takes every SACK back: the peer may have dropped that data (RFC 2018 §8)."""
         for record in self._records:
             record.sacked = False
         self._tcb.sacked = 0
+        self._order_anew()
+
+    def _order_anew(self) -> None:
+        """Gives all that is in the network again its place by the time it was sent."""
+        for record in sorted(self._records, key=lambda record: record.sent_at):
+            self.in_network.remove(record)
+            if not (record.sacked or record.lost):
+                self.in_network.append(record)

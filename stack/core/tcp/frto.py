@@ -9,9 +9,10 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from stack.core.tcp.recovery_state import Recovery
-from stack.wire.sequence import geq
+from stack.wire.sequence import MASK, geq, gt
 
 if TYPE_CHECKING:
+    from stack._native import Tcb
     from stack.core.tcp.connection import Connection
     from stack.core.tcp.recovery import Delivery
 
@@ -47,13 +48,37 @@ class ForwardRto:
         """The timeout counts as genuine: step 2b has no new data to send."""
         self._step = Step.OFF
 
+    def room(self, tcb: "Tcb") -> int:
+        """Bytes of new data that step 2b still allows: two segments in all."""
+        new = (tcb.snd_nxt - tcb.recover) & MASK
+        return max(2 * tcb.snd_mss - new, 0)
+
     def shows_spurious(self, connection: "Connection", delivery: "Delivery") -> bool:
         """Steps 2 and 3 for one acknowledgement."""
-        step, self._step = self._step, Step.OFF
-        if step is Step.FIRST_ACK and delivery.advanced:
-            if not geq(connection.tcb.snd_una, connection.tcb.recover):
-                self._step = Step.SECOND_ACK
-        elif step is Step.SECOND_ACK:
-            delivered = delivery.acked + delivery.sacked
-            return any(not record.retransmitted for record in delivered)
+        if self._step is Step.FIRST_ACK:
+            self._first_ack(connection.tcb, delivery)
+        elif self._step is Step.SECOND_ACK:
+            return self._second_ack(connection.tcb, delivery)
+        return False
+
+    def _first_ack(self, tcb: "Tcb", delivery: "Delivery") -> None:
+        """Step 2: waits for the answer to the retransmission, whatever SACKs come before."""
+        if not delivery.advanced:
+            return
+        if geq(tcb.snd_una, tcb.recover):
+            self._step = Step.OFF
+            tcb.cwnd = min(tcb.cwnd, 2 * tcb.snd_mss)
+        else:
+            self._step = Step.SECOND_ACK
+
+    def _second_ack(self, tcb: "Tcb", delivery: "Delivery") -> bool:
+        """Step 3: what was delivered below recover was sent before the timeout."""
+        delivered = delivery.acked + delivery.sacked
+        if not delivered and not delivery.duplicate:
+            return False
+        self._step = Step.OFF
+        beyond = any(gt(record.end, tcb.recover) for record in delivered)
+        if not beyond and any(not record.retransmitted for record in delivered):
+            return True
+        tcb.cwnd = min(tcb.cwnd, 3 * tcb.snd_mss)
         return False

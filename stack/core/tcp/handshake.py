@@ -8,8 +8,9 @@ from stack.core.tcp import rtt, window
 from stack.core.tcp.rack import Rack
 from stack.core.tcp.states import Cause, State
 from stack.core.tcp.timers import Timer
+from stack.core.tcp.user_timeout import UserTimeoutOption
 from stack.core.why import Why
-from stack.wire.sequence import MASK, gt
+from stack.wire.sequence import MASK, geq, gt
 
 if TYPE_CHECKING:
     from stack._native import Emit, Packet
@@ -22,26 +23,31 @@ _SMALLEST_MSS = 48  # below this a peer could make us send headers only
 _AFTER_LOST_SYN = 3_000_000  # µs, RFC 6298 §5.7
 
 
-def prepare(connection: "Connection", now: int, above: int | None = None) -> None:
-    """Draws the initial sequence number, beyond `above` where the connection follows one
-    that used numbers up to there (RFC 9293 §3.6.1, MAY-2), and what we shall offer.
+def prepare(
+    connection: "Connection", now: int, *, above: int | None = None, iss: int | None = None
+) -> None:
+    """Draws the initial sequence number unless `iss` is given, beyond `above` where the
+    connection follows one that used numbers up to there (RFC 9293 §3.6.1, MAY-2), and what
+    we shall offer.
     """
     tcb = connection.tcb
     host = connection.host
-    tcb.iss = host.secrets.initial_sequence(tcb.path, now)
+    tcb.iss = host.secrets.initial_sequence(tcb.path, now) if iss is None else iss
     if above is not None and not gt(tcb.iss, above):
         tcb.iss = (above + 1 + (tcb.iss & 0xFFFF)) & MASK
     tcb.snd_una = tcb.iss
     tcb.snd_nxt = (tcb.iss + 1) & MASK
     tcb.ts_offset = host.secrets.timestamp_offset(tcb.path)
-    tcb.rcv_mss = host.mtu - HEADERS[tcb.path.version]
+    tcb.rcv_mss = min(host.mtu - HEADERS[tcb.path.version], connection.mss_limit)
     tcb.peer_mss = DEFAULT_MSS[tcb.path.version]
     config = connection.config
     tcb.wscale_ok = config.window_scaling
-    tcb.rcv_wscale = window.wanted_scale(config.receive_buffer) if config.window_scaling else 0
+    tcb.rcv_wscale = window.wanted_scale(config.largest_window) if config.window_scaling else 0
     tcb.ts_ok = config.timestamps
     tcb.sack_ok = config.sack
     connection.unacked_since = now
+    if config.user_timeout_option:
+        connection.timeout_option = UserTimeoutOption(config.r2)
     update_mss(connection)
 
 
@@ -51,7 +57,8 @@ def take_options(connection: "Connection", seg: "Packet", now: int) -> None:
     seen = seg.options
     tcb.irs = seg.seq
     tcb.rcv_nxt = (seg.seq + 1) & MASK
-    tcb.rcv_adv = tcb.rcv_nxt
+    # A SYN of ours has announced its window already, counted from here.
+    tcb.rcv_adv = (tcb.rcv_nxt + window.in_syn(tcb)) & MASK
     if seen & lib.OPTION_MSS:
         tcb.peer_mss = max(seg.mss, _SMALLEST_MSS)
     tcb.sack_ok = tcb.sack_ok and bool(seen & lib.OPTION_SACK_PERMITTED)
@@ -67,6 +74,8 @@ def take_options(connection: "Connection", seg: "Packet", now: int) -> None:
         tcb.rcv_wnd_max = min(tcb.rcv_wnd_max, window.LARGEST_UNSCALED)
     tcb.snd_wnd = tcb.max_snd_wnd = seg.window  # never scaled in a SYN
     tcb.snd_wl1 = seg.seq
+    if connection.timeout_option is not None and seen & lib.OPTION_USER_TIMEOUT:
+        connection.timeout_option.arrives(connection, seg.user_timeout)
     if tcb.sack_ok:
         connection.detector = Rack(tcb.iss)
     update_mss(connection)
@@ -79,10 +88,13 @@ def update_mss(connection: "Connection") -> None:
     tcb = connection.tcb
     path_mtu = connection.host.path_mtu.mtu_to(connection.remote_packed)
     carried = path_mtu - HEADERS[tcb.path.version]
-    mss = min(tcb.peer_mss, carried)
+    mss = min(tcb.peer_mss, carried, connection.mss_limit)
     tcb.snd_mss = mss - TIMESTAMPS_LENGTH if tcb.ts_ok else mss
     if tcb.state in (State.SYN_SENT, State.SYN_RECEIVED):
         connection.congestion.on_mss()
+    else:
+        # The path became wider: below one segment, nothing could leave any more.
+        tcb.cwnd = max(tcb.cwnd, tcb.snd_mss)
 
 
 def offer(connection: "Connection", emit: "Emit") -> None:
@@ -97,18 +109,24 @@ def offer(connection: "Connection", emit: "Emit") -> None:
         emit.options |= lib.OPTION_SACK_PERMITTED
     if tcb.ts_ok:
         emit.options |= lib.OPTION_TIMESTAMPS
+    if connection.timeout_option is not None:
+        connection.timeout_option.offer(emit)
+    if connection.fast_open is not None:
+        connection.fast_open.offer(emit)
 
 
 def establish(connection: "Connection", seg: "Packet", cause: Cause, now: int) -> None:
     """Our SYN is acknowledged: measure, and tell the application."""
     tcb = connection.tcb
     connection.move(cause, now)
-    tcb.snd_una = seg.ack
+    tcb.snd_una = (tcb.iss + 1) & MASK
     connection.stop_timer(Timer.RETRANSMISSION)
     connection.syn_why = None
     _first_rtt(connection, seg, now)
     connection.keepalive.begin(connection, now)
+    connection.receive_buffer.begin(connection, now)
     connection.congestion.on_mss()
+    connection.pacer.ask(connection.congestion.pacing_rate)
     if tcb.backoff:
         # The SYN was lost: one segment to begin with (RFC 5681 §3.1).
         tcb.cwnd = tcb.snd_mss
@@ -118,7 +136,7 @@ def establish(connection: "Connection", seg: "Packet", cause: Cause, now: int) -
     if connection.listener is None:
         connection.tell(Ready.CONNECTED | Ready.WRITABLE)
     else:
-        connection.listener.established(connection, now)
+        connection.listener.established(connection)
     if connection.config.scaled_window_update and tcb.rcv_wscale:
         connection.acks.now(connection, Why.SCALED_WINDOW)
     connection.wants_output()
@@ -126,9 +144,12 @@ def establish(connection: "Connection", seg: "Packet", cause: Cause, now: int) -
 
 def _first_rtt(connection: "Connection", seg: "Packet", now: int) -> None:
     tcb = connection.tcb
+    if not connection.unacked_since:  # after a SYN cookie
+        connection.unacked_since = now
+        return
     if tcb.backoff == 0:
         rtt.sample(tcb, now - connection.unacked_since, connection.config)
-    elif tcb.ts_ok and seg.options & lib.OPTION_TIMESTAMPS:
+    elif tcb.ts_ok and geq(connection.timestamp(now), seg.tsecr):
         elapsed = (connection.timestamp(now) - seg.tsecr) & MASK
         rtt.sample(tcb, elapsed * 1000, connection.config)
     else:

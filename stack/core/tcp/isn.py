@@ -40,5 +40,6 @@ class Secrets:
         offset = self._hash(b"port", path, (path.dport,))
         size = last - first + 1
         for _ in range(size):
-            yield first + (offset + self._next_port) % size
+            port = first + (offset + self._next_port) % size
             self._next_port += 1
+            yield port

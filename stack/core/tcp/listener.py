@@ -2,11 +2,12 @@
 
 import errno
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from stack._native import lib
 from stack.core.ready import Ready
-from stack.core.tcp import handshake
+from stack.core.tcp import fast_open, handshake, syn_cookies
 from stack.core.tcp.states import Cause, State
 from stack.core.why import Verdict, Why
 from stack.wire.address import text
@@ -22,11 +23,18 @@ class Listener:
     version 4, 6 or both (0).
 
     `half_open` counts connections in SYN-RECEIVED, `accept` hands out those that are
-    established; at most `backlog` wait there, as Linux counts it.
+    established; at most `backlog` wait there, as Linux counts it. `fast_open` is how many
+    may be handed out before their handshake is over (RFC 7413), 0 for none.
     """
 
     def __init__(
-        self, host: "Host", address: bytes | None, version: int, port: int, backlog: int
+        self,
+        host: "Host",
+        address: bytes | None,
+        version: int,
+        port: int,
+        backlog: int,
+        fast_open: int = 0,
     ) -> None:
         self.host = host
         self.address = address
@@ -34,8 +42,14 @@ class Listener:
         self.port = port
         self.backlog = backlog
         self.owner: Any = None
+        self.configure: Callable[[Connection], None] | None = None
+        """Sets up each connection before its SYN-ACK leaves."""
         self.half_open: dict[Connection, None] = {}  # a set that keeps its order
         self.closed = False
+        self.cookies_until = 0  # µs, when the last SYN cookie is void
+        self.fast_open = fast_open
+        self._early: set[Connection] = set()  # handed out in SYN-RECEIVED
+        self._early_failed: deque[int] = deque()  # µs, when each of those frees its place
         self._accepted: deque[Connection] = deque()
 
     @property
@@ -66,8 +80,10 @@ class Listener:
         if flags & lib.FLAG_RST:
             return Verdict.IGNORED
         if flags & lib.FLAG_ACK:
-            self.host.refuse(seg, Why.NO_CONNECTION)
-            return Verdict.NO_CONNECTION
+            verdict = syn_cookies.returned(self, seg, now)
+            if verdict is None:
+                self.host.refuse(seg, Why.NO_CONNECTION)
+            return verdict or Verdict.NO_CONNECTION
         if not flags & lib.FLAG_SYN:
             return Verdict.IGNORED
         if len(self._accepted) >= self.backlog:
@@ -75,23 +91,35 @@ class Listener:
             self.host.counters.count("ListenDrops")
             return Verdict.QUEUE_FULL
         if len(self.half_open) >= self.host.config.tcp.syn_queue:
+            if self.host.config.tcp.syn_cookies:
+                return syn_cookies.answer(self, seg, now)
             self.host.counters.count("TCPReqQFull")
             self.host.counters.count("ListenDrops")
             return Verdict.QUEUE_FULL
-        self._open(seg, now, above)
-        return Verdict.SYN_RECEIVED
-
-    def _open(self, seg: "Packet", now: int, above: int | None) -> None:
-        host = self.host
-        connection = host.new_connection(host.path_back(seg), State.LISTEN)
-        connection.listener = self
-        connection.move(Cause.SYN, now)
-        handshake.prepare(connection, now, above)
-        handshake.take_options(connection, seg, now)
-        connection.ecn.on_syn(seg)
+        connection = self.open(seg, now, above=above)
         self.half_open[connection] = None
+        if self.fast_open and seg.options & lib.OPTION_FAST_OPEN:
+            fast_open.answer(self, connection, seg, now)
         connection.syn_why = Why.SYN_ACCEPTED
         connection.wants_output()
+        return Verdict.SYN_RECEIVED
+
+    def open(
+        self, syn: "Packet", now: int, *, above: int | None = None, iss: int | None = None
+    ) -> "Connection":
+        """A connection in SYN-RECEIVED, with what `syn` says; `iss` is our initial sequence
+        number where that is fixed already.
+        """
+        host = self.host
+        connection = host.new_connection(host.path_back(syn), State.LISTEN)
+        connection.listener = self
+        connection.move(Cause.SYN, now)
+        handshake.prepare(connection, now, above=above, iss=iss)
+        if self.configure is not None:
+            self.configure(connection)
+        handshake.take_options(connection, syn, now)
+        connection.ecn.on_syn(syn)
+        return connection
 
     def queue_detail(self) -> str:
         """How full the SYN queue is, for the trace."""
@@ -102,16 +130,37 @@ class Listener:
         """Whether no more established connections can wait."""
         return len(self._accepted) >= self.backlog
 
-    def established(self, connection: "Connection", now: int) -> None:
-        """The handshake of a connection of ours is complete."""
+    def fast_open_room(self, now: int) -> bool:
+        """Whether one more connection may be handed out early (RFC 7413 §4.2.2)."""
+        while self._early_failed and self._early_failed[0] <= now:
+            self._early_failed.popleft()
+        return len(self._early) + len(self._early_failed) < self.fast_open
+
+    def opened_early(self, connection: "Connection") -> None:
+        """A connection is handed out before its handshake is over."""
         self.half_open.pop(connection, None)
-        self._accepted.append(connection)
+        self._early.add(connection)
+        self._hand_out(connection)
+
+    def established(self, connection: "Connection") -> None:
+        """The handshake of a connection of ours is complete."""
         self.host.counters.count("TcpPassiveOpens")
+        if connection in self._early:
+            self._early.remove(connection)
+            return
+        self.half_open.pop(connection, None)
+        self._hand_out(connection)
+
+    def _hand_out(self, connection: "Connection") -> None:
+        self._accepted.append(connection)
         self.host.tell(self, Ready.ACCEPTED)
 
     def dropped(self, connection: "Connection") -> None:
         """A connection of ours ended before anyone accepted it."""
         self.half_open.pop(connection, None)
+        if connection in self._early:
+            self._early.remove(connection)
+            self._early_failed.append(self.host.now + fast_open.FAILED_FOR)
 
     def accept(self) -> "Connection | None":
         """The next established connection, or None."""

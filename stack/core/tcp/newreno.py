@@ -67,5 +67,5 @@ class NewReno:
         for record in connection.flight:
             connection.flight.mark_lost(record)
 
-    def on_loss_probe_sent(self, connection: "Connection", retransmission: bool) -> None:
+    def on_loss_probe_sent(self, connection: "Connection", retransmission: bool, now: int) -> None:
         """Tail loss probes are sent only where there is SACK."""

@@ -7,7 +7,7 @@ the FIN behind it, and at last a bare ACK if nothing carried it.
 from typing import TYPE_CHECKING
 
 from stack._native import lib
-from stack.core.tcp import timeouts
+from stack.core.tcp import fast_open, timeouts
 from stack.core.tcp.emit import emit, emit_syn
 from stack.core.tcp.recovery_state import Recovery
 from stack.core.tcp.states import State
@@ -24,6 +24,8 @@ _ACK = lib.FLAG_ACK
 _PSH = lib.FLAG_PSH
 _FIN = lib.FLAG_FIN
 
+_NOT_YET = frozenset({State.SYN_SENT, State.SYN_RECEIVED, State.CLOSED})
+
 # A super-segment's text must leave room for its headers in 16 bits of length.
 _SUPER_TEXT = 65_535 - 60 - 60
 
@@ -35,8 +37,11 @@ def transmit(connection: "Connection", out: "Outbound", now: int) -> bool:
         return _reset(connection, out, now)
     if connection.syn_why is not None:
         return _syn(connection, out, now)
-    if tcb.state in (State.SYN_SENT, State.SYN_RECEIVED, State.CLOSED):
+    if tcb.state in _NOT_YET and not fast_open.may_send(connection):
         return _before_established(connection, out, now)
+    if connection.ecn.handshake_due is not None and not out.full:
+        # What it tells of the SYN-ACK counts on a bare ACK only (RFC 9768 §3.2.2.1).
+        emit(connection, out, now, tcb.snd_nxt, _ACK, 0, Why.HANDSHAKE_DONE)
     while not out.full:
         if connection.pacer.rate and _paced(connection, now):
             _probe(connection, out, now)
@@ -46,6 +51,7 @@ def transmit(connection: "Connection", out: "Outbound", now: int) -> bool:
             or _probe(connection, out, now)
             or _new_data(connection, out, now)
         ):
+            connection.pacer.waits = False
             break
     else:
         return False
@@ -97,6 +103,8 @@ def largest_text(connection: "Connection") -> int:
     mss: int = connection.tcb.snd_mss
     if not connection.host.offload or connection.ecn.wants_single_segments:
         return mss
+    if connection.urgent.sending:
+        return mss  # the device would give every segment the same pointer
     most = _SUPER_TEXT // mss * mss
     return min(most, connection.pacer.burst(mss)) if connection.pacer.rate else most
 
@@ -119,12 +127,17 @@ def _retransmit(connection: "Connection", out: "Outbound", now: int) -> bool:
         return False
     pipe = connection.flight.pipe
     room = tcb.cwnd - pipe
-    if pipe > 0 and room < min(record.length, tcb.snd_mss):
+    why = connection.retransmit_why
+    # The first segment leaves with the timeout itself, whatever else is on its way
+    # (RFC 6298 §5.4), and so does the one that duplicate or partial ACKs showed where
+    # there is no SACK (RFC 5681 §3.2, RFC 6582 §3.2).
+    at_once = why is Why.RTO or (tcb.recovery == Recovery.FAST and not tcb.sack_ok)
+    if pipe > 0 and not at_once and room < min(record.length, tcb.snd_mss):
+        connection.cwnd_limited = True
         return False
     limit = min(largest_text(connection), max(room, tcb.snd_mss))
     if record.length > limit:
         connection.flight.cut(record, limit - limit % tcb.snd_mss)
-    why = connection.retransmit_why
     _send_again(connection, record, out, now, why)
     if why is Why.RTO:
         # What follows the first retransmission is recovery from what was lost with it.
@@ -149,10 +162,13 @@ def _send_again(
     is_last = record.end == tcb.snd_nxt
     has_fin = bool(tcb.fin_sent) and is_last
     length = record.length - has_fin
-    flags = _ACK | (_FIN if has_fin else 0) | (_PSH if length and is_last else 0)
+    pushes = length and is_last and _unsent(connection) == 0  # MUST-61
+    flags = _ACK | (_FIN if has_fin else 0) | (_PSH if pushes else 0)
     emit(connection, out, now, record.seq, flags, length, why)
     connection.flight.resent(record, now)
-    connection.undo.on_retransmission(connection, record.length, now)
+    if connection.rate is not None:
+        connection.rate.on_sent(record, now)
+    connection.undo.on_retransmission(connection, record, now)
     if tcb.recovery:
         connection.prr.on_sent(record.length)
     tcb.retransmissions += 1
@@ -190,14 +206,15 @@ def _loss_probe(connection: "Connection", out: "Outbound", now: int) -> None:
     fresh = min(_unsent(connection), tcb.snd_mss, _window_left(connection))
     if fresh > 0:
         _send_new(connection, fresh, out, now, Why.LOSS_PROBE)
-        connection.detector.on_loss_probe_sent(connection, retransmission=False)
+        connection.detector.on_loss_probe_sent(connection, False, now)
     else:
         last = connection.flight.last()
         if last.length > tcb.snd_mss:
             connection.flight.cut(last, (last.length - 1) // tcb.snd_mss * tcb.snd_mss)
             last = connection.flight.last()
         _send_again(connection, last, out, now, Why.LOSS_PROBE)
-        connection.detector.on_loss_probe_sent(connection, retransmission=True)
+        connection.detector.on_loss_probe_sent(connection, True, now)
+    connection.stop_timer(Timer.LOSS_PROBE)  # one probe at a time (RFC 8985 §7.3)
     timeouts.arm_retransmission(connection, now)
 
 
@@ -224,6 +241,12 @@ def _unsent(connection: "Connection") -> int:
     return unsent
 
 
+def _fin_due(connection: "Connection") -> bool:
+    """Whether our FIN waits to be sent; before ESTABLISHED it has no place yet."""
+    tcb = connection.tcb
+    return bool(tcb.fin_queued and not tcb.fin_sent and tcb.state != State.SYN_RECEIVED)
+
+
 def _window_left(connection: "Connection") -> int:
     """Bytes that the peer's window still takes; negative when it shrank."""
     tcb = connection.tcb
@@ -233,9 +256,8 @@ def _window_left(connection: "Connection") -> int:
 
 def _new_data(connection: "Connection", out: "Outbound", now: int) -> bool:
     """Sends the next new segment, if data, window, cwnd and Nagle say so."""
-    tcb = connection.tcb
     unsent = _unsent(connection)
-    fin_due = bool(tcb.fin_queued) and not tcb.fin_sent
+    fin_due = _fin_due(connection)
     if unsent == 0 and not fin_due:
         return False
     if unsent and not connection.flight:
@@ -249,7 +271,7 @@ def _new_data(connection: "Connection", out: "Outbound", now: int) -> bool:
 
 def _data_why(connection: "Connection", length: int, unsent: int) -> Why:
     tcb = connection.tcb
-    if tcb.fin_queued and length == unsent and _window_left(connection) > length:
+    if _fin_due(connection) and length == unsent and _window_left(connection) > length:
         return Why.FIN
     if tcb.dupacks and tcb.recovery == Recovery.OPEN:
         return Why.LIMITED_TRANSMIT
@@ -257,9 +279,12 @@ def _data_why(connection: "Connection", length: int, unsent: int) -> Why:
 
 
 def _restart_after_idle(connection: "Connection", now: int) -> None:
-    """RFC 5681 §4.1: cwnd no longer tells of the path after an RTO of silence."""
-    if connection.last_sent_at and now - connection.last_sent_at > connection.tcb.rto:
-        connection.congestion.on_idle()
+    """Data leaves while nothing is in flight: what is cwnd worth now?"""
+    if connection.rate is not None:
+        connection.congestion.on_restart(now)
+        connection.pacer.ask(connection.congestion.pacing_rate)
+    elif connection.last_sent_at:
+        connection.validation.on_restart(connection, now)
 
 
 def _may_send(connection: "Connection", unsent: int) -> int:
@@ -273,7 +298,7 @@ def _may_send(connection: "Connection", unsent: int) -> int:
     window_left = _window_left(connection)
     cwnd_left = _cwnd_left(connection)
     length = min(unsent, window_left, cwnd_left, largest_text(connection))
-    connection.cwnd_limited = cwnd_left < min(unsent, window_left)
+    connection.cwnd_limited = cwnd_left < min(unsent, window_left, mss)
     if length <= 0:
         return 0
     if length >= mss:
@@ -290,12 +315,18 @@ def _cwnd_left(connection: "Connection") -> int:
     left: int = tcb.cwnd - connection.flight.pipe
     if tcb.dupacks and tcb.recovery == Recovery.OPEN and not tcb.sack_ok:
         left += min(tcb.dupacks, 2) * tcb.snd_mss  # limited transmit, RFC 3042 §2
+    if connection.frto.holds_retransmissions:
+        left = min(left, connection.frto.room(tcb))
     return left
 
 
 def _tail_may_go(connection: "Connection") -> bool:
     """Whether a segment below full size may leave (MUST-17, SHLD-7)."""
-    return connection.nodelay or bool(connection.tcb.fin_queued) or connection.small_end is None
+    if connection.tcb.fin_queued or connection.urgent.sending:
+        return True
+    if connection.cork.held and connection.cork.holds(connection):
+        return False
+    return connection.nodelay or connection.small_end is None
 
 
 def _send_new(connection: "Connection", length: int, out: "Outbound", now: int, why: Why) -> None:
@@ -304,7 +335,7 @@ def _send_new(connection: "Connection", length: int, out: "Outbound", now: int, 
     seq = tcb.snd_nxt
     unsent = _unsent(connection)
     last = length == unsent
-    fin = last and bool(tcb.fin_queued) and not tcb.fin_sent and _window_left(connection) > length
+    fin = last and _fin_due(connection) and _window_left(connection) > length
     flags = _ACK | (_PSH if last and length else 0) | (_FIN if fin else 0)
     end = (seq + length + fin) & MASK
     emit(connection, out, now, seq, flags, length, why)
@@ -312,9 +343,11 @@ def _send_new(connection: "Connection", length: int, out: "Outbound", now: int, 
     tcb.fin_sent = tcb.fin_sent or fin
     if length % tcb.snd_mss:
         connection.small_end = end
-    if not connection.flight:
+    if not connection.flight and tcb.state != State.SYN_RECEIVED:
         connection.unacked_since = now
     connection.flight.sent(seq, end, now)
+    if connection.rate is not None:
+        connection.rate.on_sent(connection.flight.last(), now)
     if tcb.recovery:
         connection.prr.on_sent(length)
     if not connection.deadlines[Timer.RETRANSMISSION]:
@@ -327,7 +360,7 @@ def _stuck(connection: "Connection") -> bool:
     tcb = connection.tcb
     if connection.flight:
         return False
-    waiting = _unsent(connection) + (bool(tcb.fin_queued) and not tcb.fin_sent)
+    waiting = _unsent(connection) + _fin_due(connection)
     return waiting > 0 and _window_left(connection) < min(waiting, tcb.snd_mss)
 
 
@@ -338,5 +371,7 @@ def _watch_closed_window(connection: "Connection", now: int) -> None:
     if connection.deadlines[Timer.PERSIST]:
         return
     if _stuck(connection):
+        if connection.tcb.backoff == 0:
+            connection.unacked_since = now
         timeout = timeouts.persist_timeout(connection)
         connection.start_timer(Timer.PERSIST, now + timeout)

@@ -20,13 +20,16 @@ class ProportionalRateReduction:
         self._delivered = 0
         self._out = 0
 
-    def begin(self, flight: int) -> None:
+    def begin(self, tcb: "Tcb", pipe: int, flight: int) -> None:
         """Recovery begins with `flight` bytes that are neither acknowledged nor SACKed
-        before the acknowledgement that showed the loss.
+        before the acknowledgement that showed the loss (RecoverFS).
+
+        One segment may leave at once: where a timer showed the loss, no ACK gives leave.
         """
         self._flight = max(flight, 1)
         self._delivered = 0
         self._out = 0
+        tcb.cwnd = pipe + tcb.snd_mss
 
     def on_sent(self, length: int) -> None:
         """`length` bytes left during recovery, new or again."""
@@ -36,6 +39,8 @@ class ProportionalRateReduction:
         """Sets cwnd from what an acknowledgement delivered; `safe` says that snd_una moved
         and no further loss showed (SafeACK).
         """
+        if delivered == 0:
+            return
         self._delivered += delivered
         if pipe > tcb.ssthresh:
             share = -(-self._delivered * tcb.ssthresh // self._flight)
@@ -45,6 +50,7 @@ class ProportionalRateReduction:
             if safe:
                 allowed += tcb.snd_mss
             allowed = min(tcb.ssthresh - pipe, allowed)
-        if self._out == 0 and allowed <= 0:
-            allowed = tcb.snd_mss  # the fast retransmit itself
+        if self._out == 0:
+            # The fast retransmit itself never waits (RFC 6675 §5 step 4.3).
+            allowed = max(allowed, tcb.snd_mss)
         tcb.cwnd = max(pipe + max(allowed, 0), tcb.snd_mss)

@@ -32,6 +32,7 @@ class Rack:
         "_multiplier",
         "_persist",
         "_probe_end",
+        "_probe_flight",
         "_probe_resent",
         "_reordering_seen",
         "_rtt",
@@ -50,6 +51,7 @@ class Rack:
         self._dsack_round: int | None = None
         self._probe_end: int | None = None  # TLP.end_seq
         self._probe_resent = False  # TLP.is_retrans
+        self._probe_flight = 0  # bytes in flight when the probe left
 
     def on_delivery(self, connection: "Connection", delivery: Delivery) -> None:
         """RFC 8985 §6.2, the steps in its order, then §7.4."""
@@ -120,13 +122,11 @@ class Rack:
         flight = connection.flight
         window = self._window(connection)
         wait = 0
-        for record in flight:
-            if record.sacked or record.lost:
-                continue
+        for record in flight.in_network:
+            if record.sent_at > self._sent_at:
+                break  # and so did all that follow it in the order of sending
             if not self._sent_after(self._sent_at, self._end, record.sent_at, record.end):
-                if record.retransmitted:
-                    continue
-                break  # originals behind this one left even later
+                continue
             remaining = record.sent_at + self._rtt + window - now
             if remaining <= 0:
                 flight.mark_lost(record)
@@ -152,10 +152,16 @@ class Rack:
             if index == 0 or record.sent_at + self._rtt + window <= now:
                 connection.flight.mark_lost(record)
 
-    def on_loss_probe_sent(self, connection: "Connection", retransmission: bool) -> None:
+    def on_loss_probe_sent(self, connection: "Connection", retransmission: bool, now: int) -> None:
         """§7.3: remembers which acknowledgement answers the probe."""
         self._probe_end = connection.tcb.snd_nxt
         self._probe_resent = retransmission
+        self._probe_flight = connection.validation.flight_size(connection.tcb, now)
+
+    @property
+    def reordering_seen(self) -> bool:
+        """Whether the path has delivered out of order."""
+        return self._reordering_seen
 
     @property
     def probing(self) -> bool:
@@ -172,7 +178,8 @@ class Rack:
         elif gt(delivery.ack, self._probe_end):
             self._probe_end = None
             if tcb.recovery == Recovery.OPEN:
-                connection.congestion.on_congestion(connection.flight.pipe, delivery.now)
+                connection.congestion.on_congestion(self._probe_flight, delivery.now)
+                connection.ecn.on_reduction(connection)
                 connection.cwnd_changed("loss repaired by the probe", delivery.now)
         elif delivery.duplicate:
             self._probe_end = None  # original and probe both arrived

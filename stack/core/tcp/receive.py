@@ -22,6 +22,8 @@ def text(connection: "Connection", seg: "Packet", now: int) -> Verdict:
     offset = sub(seg.seq, tcb.rcv_nxt)
     skip = max(0, -offset)
     length = min(seg.text_length - skip, window.announced(tcb) - max(offset, 0))
+    connection.data_segments_in += 1
+    connection.last_data_received = now
     if length <= 0:
         return _nothing_new(connection, seg)
     if offset > 0:
@@ -50,6 +52,8 @@ def _in_order(connection: "Connection", seg: "Packet", skip: int, length: int, n
         connection.acks.now(connection, Why.GAP_FILLED if filled else Why.DUPLICATE)
     else:
         connection.acks.on_data(connection, length, now)
+    if connection.receive_buffer.automatic:
+        connection.receive_buffer.on_segment(connection, seg, now)
     connection.tell(Ready.READABLE)
     return Verdict.IN_ORDER
 
@@ -73,5 +77,6 @@ def _out_of_order(connection: "Connection", seg: "Packet", offset: int, length: 
     place = tcb.rcv.length + offset
     if lib.ring_write_at(connection.rcv, place, seg.text, length):
         reassembly.add(tcb.rcv_nxt, left, right)
+        connection.out_of_order += 1
     connection.acks.now(connection, Why.OUT_OF_ORDER)
     return Verdict.OUT_OF_ORDER

@@ -35,6 +35,11 @@ class Delivery:
         self.dsack: tuple[int, int] | None = None
         self.tsecr: int | None = None
 
+    @property
+    def length(self) -> int:
+        """Bytes that it delivered (DeliveredData of RFC 9937 §6)."""
+        return sum(record.length for record in self.acked + self.sacked)
+
 
 class LossDetector(Protocol):
     """Finds losses and marks them in the flight."""
@@ -53,7 +58,7 @@ class LossDetector(Protocol):
     def on_timeout(self, connection: "Connection", now: int) -> None:
         """The retransmission timer ran out: marks what counts as lost."""
 
-    def on_loss_probe_sent(self, connection: "Connection", retransmission: bool) -> None:
+    def on_loss_probe_sent(self, connection: "Connection", retransmission: bool, now: int) -> None:
         """A tail loss probe left."""
 
 
@@ -69,37 +74,48 @@ def on_delivery(connection: "Connection", delivery: Delivery) -> None:
     if tcb.recovery != Recovery.OPEN and delivery.advanced and geq(tcb.snd_una, tcb.recover):
         _leave(connection, delivery.now)
     if tcb.lost:
-        enter(connection, delivery.now)
-    if tcb.recovery == Recovery.FAST and tcb.sack_ok:
-        _reduce(connection, delivery, safe=delivery.advanced > 0 and tcb.lost <= lost)
+        enter(connection, delivery.now, delivery.length)
+    if tcb.recovery == Recovery.FAST and _in_proportion(connection):
+        safe = delivery.advanced > 0 and tcb.lost <= lost
+        connection.prr.on_ack(tcb, connection.flight.pipe, delivery.length, safe=safe)
+        connection.wants_output()
 
 
-def _reduce(connection: "Connection", delivery: Delivery, *, safe: bool) -> None:
-    delivered = sum(record.length for record in delivery.acked + delivery.sacked)
-    connection.prr.on_ack(connection.tcb, connection.flight.pipe, delivered, safe=safe)
-    connection.wants_output()
+def _in_proportion(connection: "Connection") -> bool:
+    """Whether proportional rate reduction sets cwnd: it needs to know what was delivered,
+    and an algorithm that does not do so itself.
+    """
+    return bool(connection.tcb.sack_ok) and connection.rate is None
 
 
-def enter(connection: "Connection", now: int) -> None:
-    """A loss was found: cut the window once for this flight."""
+def enter(connection: "Connection", now: int, delivered: int = 0) -> None:
+    """A loss was found: cut the window once for this flight.
+
+    `delivered` is what the acknowledgement that showed it delivered, in bytes.
+    """
     tcb = connection.tcb
     connection.wants_output()
     if tcb.recovery != Recovery.OPEN:
         return
     connection.undo.remember(connection)
-    tcb.recovery = Recovery.FAST
     tcb.recover = tcb.snd_nxt
     connection.retransmit_why = connection.detector.why
-    flight = connection.flight.pipe + tcb.lost
-    connection.congestion.on_congestion(flight, now)
-    connection.prr.begin(flight)
-    connection.detector.on_recovery(connection)
+    connection.congestion.on_congestion(connection.validation.on_loss(tcb, now), now)
+    tcb.recovery = Recovery.FAST
+    connection.ecn.on_reduction(connection)
+    if _in_proportion(connection):
+        pipe = connection.flight.pipe
+        connection.prr.begin(tcb, pipe, pipe + tcb.lost + delivered)
+    elif connection.rate is None:
+        connection.detector.on_recovery(connection)
     connection.cwnd_changed("loss detected", now)
 
 
 def _leave(connection: "Connection", now: int) -> None:
     tcb = connection.tcb
     if tcb.recovery == Recovery.FAST:
+        connection.validation.on_recovered(tcb)
+    if tcb.recovery == Recovery.FAST or connection.rate is not None:
         connection.congestion.on_recovered(now)
         connection.cwnd_changed("recovery complete", now)
     tcb.recovery = Recovery.OPEN
@@ -117,9 +133,10 @@ def on_timeout(connection: "Connection", now: int) -> None:
         connection.undo.remember(connection)
     connection.frto.begin(connection)
     if tcb.backoff == 0:
-        connection.congestion.on_timeout(flight.pipe + tcb.lost, now)
+        connection.congestion.on_timeout(connection.validation.on_loss(tcb, now), now)
         connection.cwnd_changed("retransmission timeout", now)
     tcb.recovery = Recovery.LOSS
+    connection.ecn.on_reduction(connection)
     tcb.recover = tcb.snd_nxt
     tcb.dupacks = 0
     connection.detector.on_timeout(connection, now)

@@ -4,9 +4,10 @@ import errno
 from typing import TYPE_CHECKING
 
 from stack._native import lib
-from stack.core.tcp import handshake
+from stack.core.tcp import fast_open_client, handshake
 from stack.core.tcp.states import Cause
 from stack.core.why import Verdict, Why
+from stack.wire.sequence import sub
 
 if TYPE_CHECKING:
     from stack._native import Packet
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 def arrives(connection: "Connection", seg: "Packet", now: int) -> Verdict:
     """First the ACK, second the RST, fourth the SYN, in the RFC's order."""
     flags = seg.flags
-    acceptable = bool(flags & lib.FLAG_ACK) and seg.ack == connection.tcb.snd_nxt
+    tcb = connection.tcb
+    beyond = sub(seg.ack, tcb.iss)
+    acceptable = bool(flags & lib.FLAG_ACK) and 0 < beyond <= sub(tcb.snd_nxt, tcb.iss)
     if flags & lib.FLAG_ACK and not acceptable:
         if not flags & lib.FLAG_RST:
             connection.host.refuse(seg, Why.BAD_SYN_ACK)
@@ -44,10 +47,14 @@ def _check_syn(connection: "Connection", seg: "Packet", acked: bool, now: int) -
         connection.ecn.on_syn_ack(seg)
         connection.tcb.snd_wl2 = seg.ack
         handshake.establish(connection, seg, Cause.SYN_ACK, now)
+        if connection.fast_open is not None:
+            fast_open_client.answered(connection, seg, now)
         connection.host.counters.count("TcpActiveOpens")
         connection.acks.now(connection, Why.HANDSHAKE_DONE)
         return Verdict.SYN_ACK_RECEIVED
     connection.move(Cause.SYN, now)
+    fast_open_client.withdraw(connection)
+    connection.ecn.on_syn(seg)
     connection.syn_why = Why.SIMULTANEOUS_OPEN
     connection.wants_output()
     return Verdict.SIMULTANEOUS_SYN

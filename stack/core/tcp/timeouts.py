@@ -4,7 +4,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from stack.core.events import TimerExpired
-from stack.core.tcp import recovery, rtt
+from stack.core.tcp import fast_open_client, recovery, rtt
 from stack.core.tcp.rack import Rack
 from stack.core.tcp.recovery_state import Recovery
 from stack.core.tcp.states import Cause, State
@@ -19,6 +19,8 @@ def expired(connection: "Connection", timer: Timer, now: int) -> None:
     """Does what `timer` was for."""
     if connection.host.observed:
         connection.host.publish(TimerExpired(now, connection.number, timer.name))
+    if connection.rate is not None:
+        connection.rate.check_app_limited()
     _ACTIONS[timer](connection, now)
 
 
@@ -29,6 +31,9 @@ def _retransmission(connection: "Connection", now: int) -> None:
         _syn_unanswered(connection, now)
         return
     if not connection.flight:
+        return
+    if 0 < connection.deadlines[Timer.LOSS_PROBE] <= now:
+        arm_retransmission(connection, now)  # the probe comes instead (RFC 8985 §7.2)
         return
     if _gives_up(connection, now):
         return
@@ -43,7 +48,11 @@ def _retransmission(connection: "Connection", now: int) -> None:
 def _gives_up(connection: "Connection", now: int) -> bool:
     """R2, or the user timeout, is over (RFC 9293 §3.8.3, RFC 5482 §2)."""
     limit = connection.user_timeout or connection.config.r2
-    if now - connection.unacked_since < limit:
+    since = connection.unacked_since
+    if connection.tcb.snd_wnd == 0:
+        # A peer that answers may keep its window closed for ever (MUST-37, SHLD-17).
+        since = max(since, connection.keepalive.last_heard)
+    if now - since < limit:
         return False
     connection.host.counters.count("TCPAbortOnTimeout")
     connection.finish(Cause.TIMEOUT, errno.ETIMEDOUT, now)
@@ -58,6 +67,8 @@ def _syn_unanswered(connection: "Connection", now: int) -> None:
         return
     tcb.backoff += 1
     connection.ecn.give_up()
+    if tcb.state == State.SYN_SENT:
+        fast_open_client.give_up(connection)
     # RFC 6298 §5.7: three seconds once the handshake is over, if its SYN was lost.
     connection.syn_why = Why.SYN_RETRANSMITTED
     tcb.cwnd = tcb.snd_mss
@@ -71,8 +82,8 @@ def arm_retransmission(connection: "Connection", now: int) -> None:
 
 
 def arm_loss_probe(connection: "Connection", now: int) -> None:
-    """Starts the probe timer where a probe may come before the timeout (RFC 8985 §7.2):
-    with SACK, outside of recovery, and only one at a time.
+    """Starts the probe timer, which never runs longer than the timeout that it spares us
+    (RFC 8985 §7.2): with SACK, outside of recovery, and only one at a time.
     """
     tcb = connection.tcb
     detector = connection.detector
@@ -83,16 +94,20 @@ def arm_loss_probe(connection: "Connection", now: int) -> None:
     timeout = max(2 * tcb.srtt, connection.config.minimum_probe_timeout)
     if connection.flight.pipe <= tcb.snd_mss:
         timeout += connection.config.probe_delayed_ack
-    due = now + timeout
-    if due < connection.deadlines[Timer.RETRANSMISSION]:
-        connection.start_timer(Timer.LOSS_PROBE, due)
+    due = min(now + timeout, connection.deadlines[Timer.RETRANSMISSION])
+    connection.start_timer(Timer.LOSS_PROBE, due)
 
 
 def _loss_probe(connection: "Connection", now: int) -> None:
-    """RFC 8985 §7.3: new data if there is some, else the last segment again."""
-    if not connection.flight:
+    """RFC 8985 §7.3: new data if there is some, else the last segment again.
+
+    Once SACK has spoken, RACK finds what is lost, and a probe has nothing to ask (§7.2).
+    """
+    tcb = connection.tcb
+    if not connection.flight or tcb.recovery != Recovery.OPEN or tcb.sacked:
         return
     connection.probe_due = True
+    arm_retransmission(connection, now)
     connection.wants_output()
 
 
@@ -109,6 +124,8 @@ def persist_timeout(connection: "Connection") -> int:
 
 def _persist(connection: "Connection", now: int) -> None:
     """RFC 9293 §3.8.6.1: asks again whether the window is open, ever less often."""
+    if _gives_up(connection, now):
+        return
     connection.window_probe_due = True
     connection.tcb.backoff += 1
     connection.wants_output()
@@ -128,6 +145,10 @@ def _pacing(connection: "Connection", now: int) -> None:
     connection.wants_output()
 
 
+def _cork(connection: "Connection", now: int) -> None:
+    connection.cork.push(connection)
+
+
 def _time_wait(connection: "Connection", now: int) -> None:
     if connection.tcb.state == State.TIME_WAIT:
         connection.finish(Cause.TIMEOUT, 0, now)
@@ -143,5 +164,6 @@ _ACTIONS = {
     Timer.DELAYED_ACK: _delayed_ack,
     Timer.KEEPALIVE: _keepalive,
     Timer.PACING: _pacing,
+    Timer.CORK: _cork,
     Timer.TIME_WAIT: _time_wait,
 }

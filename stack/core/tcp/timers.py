@@ -13,6 +13,7 @@ class Timer(IntEnum):
     DELAYED_ACK = 4  # RFC 9293 §3.8.6.3
     KEEPALIVE = 6  # RFC 9293 §3.8.4
     PACING = 7  # when the next data may leave
+    CORK = 8  # when a partial segment has waited long enough
     TIME_WAIT = 5  # RFC 9293 §3.6.1, and FIN-WAIT-2 of an orphan
 
 

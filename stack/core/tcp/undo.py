@@ -12,20 +12,22 @@ from stack.wire.sequence import MASK, gt, lt, sub
 
 if TYPE_CHECKING:
     from stack.core.tcp.connection import Connection
+    from stack.core.tcp.flight import Transmission
     from stack.core.tcp.recovery import Delivery
 
 
 class Undo:
     """What the window was before the loss, and what would show that there was none."""
 
-    __slots__ = ("_cwnd", "_first_tsval", "_pending", "_ssthresh", "_una", "_valid")
+    __slots__ = ("_cwnd", "_first_seq", "_first_tsval", "_pending", "_ssthresh", "_una", "_valid")
 
     def __init__(self) -> None:
         self._valid = False
         self._cwnd = 0
         self._ssthresh = 0
         self._una = 0
-        self._first_tsval: int | None = None
+        self._first_seq = 0
+        self._first_tsval: int | None = None  # of the first retransmission, at first_seq
         self._pending = 0  # retransmitted bytes that no D-SACK has reported
 
     def remember(self, connection: "Connection") -> None:
@@ -38,25 +40,40 @@ class Undo:
         self._first_tsval = None
         self._pending = 0
 
-    def on_retransmission(self, connection: "Connection", length: int, now: int) -> None:
-        """`length` bytes were sent again."""
+    def on_retransmission(self, connection: "Connection", record: "Transmission", now: int) -> None:
+        """`record` was sent again."""
         if not self._valid:
             return
-        if self._first_tsval is None and connection.tcb.ts_ok:
+        if self._pending == 0 and connection.tcb.ts_ok:
+            self._first_seq = record.seq
             self._first_tsval = connection.timestamp(now)
-        self._pending += length
+        self._pending += record.length
 
     def shows_spurious(self, connection: "Connection", delivery: "Delivery") -> bool:
         """Whether an acknowledgement tells that nothing had been lost."""
         if not self._valid:
             return False
-        if self._first_tsval is not None and delivery.advanced and delivery.tsecr is not None:
-            late = sub(delivery.tsecr, self._first_tsval) < 0
-            # Only the first acknowledgement tells (RFC 3522 §3.2 step 5).
-            self._first_tsval = None
-            if late:
-                return True
+        if (
+            self._first_tsval is not None
+            and delivery.advanced
+            and self._eifel(connection, delivery)
+        ):
+            return True
         return delivery.dsack is not None and self._all_duplicates(connection, delivery.dsack)
+
+    def _eifel(self, connection: "Connection", delivery: "Delivery") -> bool:
+        """RFC 3522 §3.2: the acknowledgement of the first segment sent again echoes an older
+        timestamp. Others tell nothing, since a timestamp is echoed from the segment at the left
+        edge.
+        """
+        una = connection.tcb.snd_una
+        edge = (una - delivery.advanced) & MASK
+        first_tsval = self._first_tsval
+        if gt(una, self._first_seq):
+            self._first_tsval = None  # only the first acknowledgement tells (step 5)
+        if edge != self._first_seq or delivery.tsecr is None or first_tsval is None:
+            return False
+        return sub(delivery.tsecr, first_tsval) < 0
 
     def _all_duplicates(self, connection: "Connection", dsack: tuple[int, int]) -> bool:
         """Counts a D-SACK for this recovery's retransmissions (RFC 3708 §3)."""

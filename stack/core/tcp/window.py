@@ -15,6 +15,11 @@ def announced(tcb: "Tcb") -> int:
     return (tcb.rcv_adv - tcb.rcv_nxt) & MASK
 
 
+def in_syn(tcb: "Tcb") -> int:
+    """Bytes that a SYN or SYN-ACK announces: it is never scaled (RFC 7323 §2.2)."""
+    return min(tcb.rcv_wnd_max - tcb.rcv.length, LARGEST_UNSCALED)
+
+
 def to_announce(tcb: "Tcb") -> int:
     """Bytes to announce now: never a smaller right edge (SHLD-14), and a larger one only
     in steps worth a segment (MUST-39, RFC 9293 §3.8.6.2.2).
@@ -29,9 +34,15 @@ def to_announce(tcb: "Tcb") -> int:
 def field(tcb: "Tcb", window: int) -> int:
     """The 16-bit field for `window` bytes; rounded up, since rounding down would move
     the right edge to the left.
+
+    Each rounding promises a little more, though nothing was read. Where the ring has no
+    room left for that, the edge goes back by less than a unit (RFC 7323 §2.4).
     """
     scale = tcb.rcv_wscale
-    return min((window + (1 << scale) - 1) >> scale, LARGEST_UNSCALED)
+    units = (window + (1 << scale) - 1) >> scale
+    if units << scale > tcb.rcv.limit - tcb.rcv.length:
+        units = window >> scale
+    return min(units, LARGEST_UNSCALED)
 
 
 def update_is_worth_a_segment(tcb: "Tcb") -> bool:

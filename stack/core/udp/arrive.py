@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from stack._native import Packet
     from stack.core.host import Host
 
+_IPV4_HEADER = 20
+
 
 def datagram_arrives(host: "Host", packet: "Packet", *, ours: bool) -> Verdict:
     """Delivers a checked datagram to one endpoint, or to all that hear a group or broadcast
@@ -34,6 +36,7 @@ def datagram_arrives(host: "Host", packet: "Packet", *, ours: bool) -> Verdict:
         destination,
         packet.ttl,
         packet.traffic_class,
+        _options(packet),
     )
     taken = sum(endpoint.deliver(datagram) for endpoint in takers)
     host.counters.count("UdpInDatagrams", taken)
@@ -41,3 +44,9 @@ def datagram_arrives(host: "Host", packet: "Packet", *, ours: bool) -> Verdict:
         host.counters.count("UdpRcvbufErrors", len(takers) - taken)
         host.counters.count("UdpInErrors", len(takers) - taken)
     return Verdict.DATAGRAM if taken else Verdict.NO_ROOM
+
+
+def _options(packet: "Packet") -> bytes:
+    if packet.version == 6 or packet.ip_header_length == _IPV4_HEADER:
+        return b""
+    return ffi.buffer(packet.data, packet.ip_header_length)[_IPV4_HEADER:]

@@ -2,21 +2,31 @@
 
 from enum import IntEnum
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import NamedTuple
 
-from stack.wire.address import text
+from stack.wire.address import pack, text
 
 # What holding one thing costs beside its bytes, so that a flood of empty datagrams meets
 # the limit of the buffer, too.
 OVERHEAD = 256
 
-# A peer's address becomes text for every datagram: once is enough for most.
+# A peer's address becomes text for every datagram, and is read again: once is enough for most.
 address_text = lru_cache(maxsize=1024)(text)
+
+
+@lru_cache(maxsize=1024)
+def read_address(address: str) -> tuple[int, bytes]:
+    """The version and the 16 bytes of an address; IPv4 may be mapped (RFC 4291 §2.5.5.2)."""
+    parsed = ip_address(address)
+    mapped = parsed.ipv4_mapped if parsed.version == 6 else None
+    return (4, pack(mapped)) if mapped else (parsed.version, pack(parsed))
 
 
 class Datagram(NamedTuple):
     """A datagram that arrived. Addresses are 16 bytes; `destination` is what its sender
-    wrote: one of ours, or a group (RFC 1122 §4.1.3.5).
+    wrote: one of ours, or a group (RFC 1122 §4.1.3.5). `options` are IPv4's, as they came
+    (§4.1.3.2).
     """
 
     data: bytes
@@ -26,6 +36,7 @@ class Datagram(NamedTuple):
     destination: bytes
     ttl: int
     traffic_class: int
+    options: bytes
 
     @property
     def address(self) -> str:

@@ -2,8 +2,6 @@
 
 import errno
 from collections import deque
-from functools import lru_cache
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from stack.core.events import ApplicationCalled
@@ -11,21 +9,13 @@ from stack.core.ip.addresses import is_ipv4
 from stack.core.ready import Ready
 from stack.core.system_error import system_error
 from stack.core.udp import output
-from stack.core.udp.datagram import Datagram, Origin, Route, SendError, address_text
+from stack.core.udp.datagram import Datagram, Origin, Route, SendError, address_text, read_address
 from stack.core.udp.settings import IpSettings
-from stack.wire.address import pack
 
 if TYPE_CHECKING:
     from stack.core.host import Host
 
 Buffer = bytes | bytearray | memoryview
-
-
-# An address comes as text with every datagram that is sent: reading it once is enough.
-@lru_cache(maxsize=1024)
-def _packed(address: str) -> tuple[int, bytes]:
-    parsed = ip_address(address)
-    return parsed.version, pack(parsed)
 
 
 class UdpEndpoint:
@@ -127,7 +117,7 @@ class UdpEndpoint:
         self.host.udp.release(self)
         self._received.clear()
         self._errors.clear()
-        self._held = 0
+        self._held = self.error = 0
 
     # Sending.
 
@@ -137,7 +127,7 @@ class UdpEndpoint:
         return max(self.send_buffer - self._unsent, 0)
 
     def send(self, data: Buffer, now: int, *, settings: IpSettings | None = None) -> int:
-        """Sends one datagram to the peer. Raises OSError EDESTADDRREQ without one; see `send_to`."""
+        """Sends one datagram to the peer, as `send_to` does. Raises OSError EDESTADDRREQ too."""
         self._check_open()
         if self.peer is None:
             raise system_error(errno.EDESTADDRREQ)
@@ -157,7 +147,7 @@ class UdpEndpoint:
         `settings` are for this one only.
 
         Raises OSError: EMSGSIZE, EACCES (broadcast without leave), ENETUNREACH, EINVAL,
-        EAFNOSUPPORT, EADDRNOTAVAIL, EAGAIN (no room now, or no free port), or what is pending.
+        EAFNOSUPPORT, EAGAIN (no room now, or no free port), or what is pending.
         """
         self._check_open()
         if not 0 < port < 65536:
@@ -183,7 +173,7 @@ class UdpEndpoint:
             self.tell(Ready.WRITABLE)
 
     def _route(self, address: str, port: int, source: str | None = None) -> Route:
-        version, destination = _packed(address)
+        version, destination = read_address(address)
         if self.version not in (0, version):
             # What Linux says: an IPv6 socket has no route to IPv4, an IPv4 one does not know IPv6.
             raise system_error(errno.ENETUNREACH if version == 4 else errno.EAFNOSUPPORT)
@@ -198,14 +188,14 @@ class UdpEndpoint:
     def _source_to(self, destination: bytes, wanted: str | None) -> bytes:
         local = self.host.local
         if wanted is not None:
-            _, source = _packed(wanted)
+            _, source = read_address(wanted)
             if not local.owns(source) or is_ipv4(source) != is_ipv4(destination):
-                raise system_error(errno.EADDRNOTAVAIL)
+                raise system_error(errno.ENETUNREACH)
             return source
         if self.address is not None and local.owns(self.address):
             return self.address
-        if self.peer is not None and self.peer.destination == destination:
-            return self.peer.source
+        if self.peer is not None and is_ipv4(self.peer.source) == is_ipv4(destination):
+            return self.peer.source  # where answers are heard
         chosen = local.source_for(destination)
         if chosen is None:
             self.host.counters.count("IpOutNoRoutes")
@@ -225,11 +215,6 @@ class UdpEndpoint:
     def readable(self) -> bool:
         """Whether `receive` would return or raise something."""
         return bool(self._received or self.error or self.closed)
-
-    @property
-    def next_size(self) -> int:
-        """Bytes of the datagram that comes next, 0 when there is none."""
-        return len(self._received[0].data) if self._received else 0
 
     def receive(self, now: int) -> tuple[bytes, str, int] | None:
         """The next datagram as (data, sender's address, sender's port), None when there is none.
@@ -277,6 +262,11 @@ class UdpEndpoint:
         """The errno that is pending, 0 for none; it is told only once."""
         number, self.error = self.error, 0
         return number
+
+    @property
+    def reported(self) -> bool:
+        """Whether `take_send_error` has one."""
+        return bool(self._errors)
 
     def take_send_error(self) -> SendError | None:
         """The next error about a datagram of ours, where the settings ask for reports."""

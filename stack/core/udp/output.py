@@ -5,7 +5,7 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from stack._native import ffi, lib
-from stack.core.ip.headers import IPV6_HEADER, MAX_PACKET, Protocol
+from stack.core.ip.headers import IPV6_HEADER, MAX_PACKET, Protocol, ipv4_header
 from stack.core.system_error import system_error
 from stack.core.udp.settings import Discovery
 from stack.wire.address import fill_path
@@ -53,11 +53,12 @@ def send(endpoint: "UdpEndpoint", data: "Buffer", route: "Route", settings: "IpS
     """Queues a datagram; returns the bytes of its packets. Raises OSError EMSGSIZE."""
     host = endpoint.host
     version, source, destination, port = route
-    if len(data) > _LONGEST[version]:
+    options = settings.options if version == 4 else b""
+    if len(data) + len(options) > _LONGEST[version]:
         raise system_error(errno.EMSGSIZE)
     discovery = settings.discovery
     mtu = host.path_mtu.mtu_to(destination) if discovery.trusts_routers else host.mtu
-    fits = _IP_HEADER[version] + _HEADER.size + len(data) <= mtu
+    fits = _IP_HEADER[version] + len(options) + _HEADER.size + len(data) <= mtu
     if not fits and not discovery.cuts:
         raise endpoint.too_long(data, route, mtu)
     group = host.local.is_multicast(destination)
@@ -71,6 +72,8 @@ def send(endpoint: "UdpEndpoint", data: "Buffer", route: "Route", settings: "IpS
     identification = host.identify() if whole else _identification(host, route)
     header = _HEADER.pack(endpoint.port, port, _HEADER.size + len(data), 0)
     packet = host.udp.builder.packet(identification, b"".join((header, data)))
+    if options:
+        packet = _with_options(packet, options, identification)
     host.counters.count("UdpOutDatagrams")
     pieces = host.in_pieces(packet, mtu, identification)
     host.udp.queue(endpoint, pieces)
@@ -80,3 +83,12 @@ def send(endpoint: "UdpEndpoint", data: "Buffer", route: "Route", settings: "IpS
 def _identification(host: "Host", route: "Route") -> int:
     """What the fragments have in common, whoever makes them (RFC 6864 §4.3, RFC 7739)."""
     return host.identification.next(route.source, route.destination, Protocol.UDP)
+
+
+def _with_options(packet: bytes, options: bytes, identification: int) -> bytes:
+    """The IPv4 packet with options behind its header; UDP's checksum does not cover them."""
+    length = _IP_HEADER[4] + len(options)
+    head = bytes((0x40 | length // 4,)) + packet[1 : _IP_HEADER[4]] + options
+    place = int.from_bytes(packet[6:8], "big")
+    text = packet[_IP_HEADER[4] :]
+    return ipv4_header(head, len(text), identification & 0xFFFF, place) + text

@@ -4,21 +4,21 @@ import errno
 from collections import deque
 from collections.abc import Iterable
 from hashlib import blake2s
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeVar
 
 from stack.core.ready import Ready
 from stack.core.system_error import system_error
+from stack.core.udp.datagram import read_address
 from stack.core.udp.endpoint import UdpEndpoint
 from stack.core.udp.output import Builder
 from stack.core.why import Why
-from stack.wire.address import pack
 
 if TYPE_CHECKING:
     from stack.core.host import Host
     from stack.wire.batch import Outbound
 
 _K = TypeVar("_K")
+_UNSPECIFIED = frozenset(read_address(address)[1] for address in ("0.0.0.0", "::"))
 _FourTuple = tuple[bytes, int, bytes, int]
 
 
@@ -30,13 +30,16 @@ class UdpPorts:
         self.builder = Builder()
         self._secret = secret
         self._draws = 0
+        self._endpoints: dict[int, UdpEndpoint] = {}
         self._ports: dict[int, list[UdpEndpoint]] = {}
         self._connected: dict[_FourTuple, list[UdpEndpoint]] = {}
         self._unsent: deque[tuple[UdpEndpoint, bytes, str]] = deque()
 
     def new(self, version: int) -> UdpEndpoint:
         """An endpoint without a port for IP version 4, 6, or both (0)."""
-        return UdpEndpoint(self.host, version, self.host.next_number())
+        endpoint = UdpEndpoint(self.host, version, self.host.next_number())
+        self._endpoints[endpoint.number] = endpoint
+        return endpoint
 
     # Who has which port.
 
@@ -55,12 +58,15 @@ class UdpPorts:
 
     def _bindable(self, address: str | None) -> tuple[int, bytes | None]:
         """(version or 0 for both, packed address or None for all)."""
-        if address is not None:
-            parsed = ip_address(address)
-            packed = pack(parsed)
-            if self.host.local.is_broadcast(packed) or self.host.local.is_multicast(packed):
-                return parsed.version, packed
-        return self.host._bindable(address)
+        if address is None:
+            return 0, None
+        version, packed = read_address(address)
+        if packed in _UNSPECIFIED:
+            return version, None
+        local = self.host.local
+        if not (local.owns(packed) or local.is_broadcast(packed) or local.is_multicast(packed)):
+            raise system_error(errno.EADDRNOTAVAIL)
+        return version, packed
 
     def _free_port(self, version: int, address: bytes | None) -> int:
         """A port that nobody has, from a start that nobody can guess (RFC 6056 §3.3.1): it is
@@ -80,6 +86,7 @@ class UdpPorts:
     def release(self, endpoint: UdpEndpoint) -> None:
         """Takes an endpoint from its port."""
         self.disconnect(endpoint)
+        del self._endpoints[endpoint.number]
         if endpoint.port:
             _remove(self._ports, endpoint.port, endpoint)
 
@@ -145,11 +152,10 @@ class UdpPorts:
 
     def close(self, now: int) -> None:
         """The host goes down: every application hears it."""
-        for endpoints in list(self._ports.values()):
-            for endpoint in list(endpoints):
-                endpoint.error = errno.ECONNABORTED
-                endpoint.close(now)
-                self.host.tell(endpoint, Ready.ERROR | Ready.CLOSED)
+        for endpoint in list(self._endpoints.values()):
+            endpoint.close(now)
+            endpoint.error = errno.ECONNABORTED
+            self.host.tell(endpoint, Ready.ERROR | Ready.CLOSED)
 
 
 def _overlap(version: int, address: bytes | None, other: UdpEndpoint) -> bool:
@@ -177,6 +183,8 @@ def _hears(endpoint: UdpEndpoint, version: int, destination: bytes) -> bool:
     """Whether what comes for `destination` is for the address that it is bound to."""
     if endpoint.address is not None:
         return endpoint.address == destination
+    if endpoint.peer is not None:
+        return endpoint.peer.source == destination
     return endpoint.version in (0, version)
 
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from stack.core.tcp.congestion.base import CongestionControl
+from stack.core.tcp.congestion.bbr import Bbr
 from stack.core.tcp.congestion.cubic import Cubic
 from stack.core.tcp.congestion.fixed import Fixed
 from stack.core.tcp.congestion.reno import Reno
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from stack._native import Tcb
 
 ALGORITHMS: dict[str, type[CongestionControl]] = {
-    algorithm.name: algorithm for algorithm in (Reno, Cubic, Fixed)
+    algorithm.name: algorithm for algorithm in (Reno, Cubic, Bbr, Fixed)
 }
 
 

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from stack._native import Tcb
+    from stack.core.tcp.flight import Transmission
+    from stack.core.tcp.rate import RateSample, RateSampler
 
 INFINITE = 0x7FFFFFFF
 # RFC 6928 §2: ten segments, but no more than 14,600 bytes unless two segments are.
@@ -14,13 +16,22 @@ _IW_BYTES = 14_600
 class Sample:
     """What an acknowledgement brought: bytes newly delivered, whether the window was the
     limit when they were sent, the flight before it (bytes), the round-trip time measured
-    (µs, 0 for none) and the time (µs).
+    (µs, 0 for none), the time (µs), and the delivery rate for an algorithm that samples it.
     """
 
-    __slots__ = ("acked", "cwnd_limited", "flight", "now", "rtt")
+    __slots__ = ("acked", "cwnd_limited", "flight", "now", "rate", "rtt")
 
-    def __init__(self, acked: int, cwnd_limited: bool, flight: int, rtt: int, now: int) -> None:
+    def __init__(
+        self,
+        acked: int,
+        cwnd_limited: bool,
+        flight: int,
+        rtt: int,
+        now: int,
+        rate: "RateSample | None" = None,
+    ) -> None:
         self.rtt = rtt
+        self.rate = rate
         self.acked = acked
         self.cwnd_limited = cwnd_limited
         self.flight = flight
@@ -31,6 +42,11 @@ class CongestionControl(ABC):
     """Sets `tcb.cwnd` and `tcb.ssthresh` (bytes) as acknowledgements and losses come."""
 
     name: str
+    # An algorithm that models the path keeps delivery rates here. It hears of every
+    # acknowledgement, in recovery too, and sets cwnd and `pacing_rate` each time; neither
+    # ssthresh nor what recovery does to cwnd (RFC 9937, RFC 6582) concerns it.
+    rate: "RateSampler | None" = None
+    pacing_rate = 0  # bytes a second; 0: no pacing
 
     def __init__(self, tcb: "Tcb", initial_window: int) -> None:
         self.tcb = tcb
@@ -45,7 +61,7 @@ class CongestionControl(ABC):
 
     @abstractmethod
     def on_ack(self, sample: Sample) -> None:
-        """New data was acknowledged outside of loss recovery."""
+        """New data was acknowledged outside of loss recovery; with `rate`, always."""
 
     @abstractmethod
     def on_congestion(self, flight: int, now: int) -> None:
@@ -71,6 +87,18 @@ class CongestionControl(ABC):
         """Nothing was sent for an RTO: restart window (RFC 5681 §4.1)."""
         restart = min(self.initial_window * self.tcb.snd_mss, _IW_BYTES)
         self.tcb.cwnd = min(self.tcb.cwnd, max(restart, 2 * self.tcb.snd_mss))
+
+    def on_unused(self) -> None:
+        """Less than half of the window was used for five minutes (RFC 7661 §4.4.3)."""
+        tcb = self.tcb
+        tcb.ssthresh = max(tcb.ssthresh, 3 * tcb.cwnd // 4)
+        tcb.cwnd = max(tcb.cwnd // 2, min(self.initial_window * tcb.snd_mss, _IW_BYTES))
+
+    def on_lost(self, record: "Transmission") -> None:  # noqa: B027
+        """With `rate`: a transmission counts as lost."""
+
+    def on_restart(self, now: int) -> None:  # noqa: B027
+        """With `rate`: data leaves while nothing is in flight."""
 
     def slow_start(self, acked: int) -> int:
         """Grows cwnd by what was acknowledged, up to ssthresh (RFC 5681 §3.1 with

@@ -44,3 +44,6 @@ class Fixed(CongestionControl):
 
     def on_idle(self) -> None:
         """Nor then."""
+
+    def on_unused(self) -> None:
+        """Nor by and by."""

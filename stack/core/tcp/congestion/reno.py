@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from stack.core.tcp.congestion.base import CongestionControl, Sample
+from stack.core.tcp.congestion.base import INFINITE, CongestionControl, Sample
 
 if TYPE_CHECKING:
     from stack._native import Tcb
@@ -26,7 +26,7 @@ class Reno(CongestionControl):
         self._counted += left
         if self._counted >= tcb.cwnd:
             self._counted -= tcb.cwnd
-            tcb.cwnd += tcb.snd_mss
+            tcb.cwnd = min(tcb.cwnd + tcb.snd_mss, INFINITE)
 
     def on_ecn(self, flight: int, now: int) -> None:
         """RFC 8511 §3: multiplies by 0.8 instead of 0.5."""

@@ -1,0 +1,112 @@
+"""The size of the receive buffer: it follows what the application reads in a round trip
+(dynamic right-sizing, as Linux has it), so that no window is too small for its path.
+
+The sender doubles its rate each round trip while it probes, so the window must be twice
+what was read in the last one, and more while that still grows.
+"""
+
+from typing import TYPE_CHECKING
+
+from stack._native import lib
+from stack.core.tcp import window
+from stack.wire.sequence import MASK
+
+if TYPE_CHECKING:
+    from stack._native import Packet
+    from stack.core.tcp.connection import Connection
+
+# A window is announced rounded up to its scale, each time anew: more may arrive than the
+# receive buffer takes, an eighth where a reader lets all of it fill up in full segments.
+_ROUNDING = 1 << 14
+_SHORTEST = 1_000  # µs: our timestamps tick no faster
+
+
+def _with_rounding(size: int) -> int:
+    return size + size // 8 + _ROUNDING
+
+
+class ReceiveBuffer:
+    """The receive buffer of one connection. Sizes in bytes, times in µs.
+
+    While it is `automatic`, `space` is the most that was read within one `rtt`, which is
+    the receiver's own estimate.
+    """
+
+    __slots__ = ("_drawn", "_from", "_measure_at", "_since", "automatic", "rtt", "space")
+
+    def __init__(self, connection: "Connection") -> None:
+        config = connection.config
+        size = config.receive_buffer or config.first_receive_buffer
+        self.automatic = config.receive_buffer == 0
+        self.space = 0
+        self.rtt = 0  # not known
+        self._measure_at = 0
+        self._from = 0
+        self._since = 0
+        self._drawn = 0  # of the host's budget
+        connection.tcb.rcv_wnd_max = size
+        lib.ring_init(connection.rcv, _with_rounding(size))
+
+    def fix(self, connection: "Connection", size: int) -> None:
+        """The application sets the size (SO_RCVBUF): it stays. The window scale was agreed
+        upon, and with it the most that can be announced; what was announced stays so, too.
+        """
+        self.automatic = False
+        self._resize(connection, min(size, window.LARGEST_UNSCALED << connection.tcb.rcv_wscale))
+
+    def _resize(self, connection: "Connection", size: int) -> None:
+        tcb = connection.tcb
+        tcb.rcv_wnd_max = size
+        tcb.rcv.limit = max(tcb.rcv.limit, _with_rounding(size))
+
+    def begin(self, connection: "Connection", now: int) -> None:
+        """The connection is established: the first measurement begins."""
+        tcb = connection.tcb
+        self.rtt = max(tcb.srtt, _SHORTEST) if tcb.srtt else 0
+        self.space = min(connection.config.initial_window * tcb.rcv_mss, tcb.rcv_wnd_max)
+        self._from = (tcb.rcv_nxt - tcb.rcv.length) & MASK
+        self._since = self._measure_at = now
+
+    def on_segment(self, connection: "Connection", seg: "Packet", now: int) -> None:
+        """Data came. Once a round trip its timestamp shows how long one takes: the sender
+        echoes ours as soon as it may send more.
+        """
+        if now < self._measure_at or not seg.options & lib.OPTION_TIMESTAMPS:
+            return
+        tcb = connection.tcb
+        if not tcb.ts_ok or not seg.tsecr:
+            return
+        sample = max(((connection.timestamp(now) - seg.tsecr) & MASK) * 1000, _SHORTEST)
+        if sample < self.rtt or not self.rtt:
+            self.rtt = sample
+        else:  # slowly: a sender that had nothing to say makes a sample too long
+            self.rtt += (sample - self.rtt) // 8
+        self._measure_at = now + self.rtt
+
+    def on_read(self, connection: "Connection", now: int) -> None:
+        """The application has read: once a round trip, the window follows what it took."""
+        if now - self._since < self.rtt or not self.rtt:
+            return
+        tcb = connection.tcb
+        read_up_to = (tcb.rcv_nxt - tcb.rcv.length) & MASK
+        copied = (read_up_to - self._from) & MASK
+        if copied > self.space:
+            self._grow(connection, copied)
+            self.space = copied
+        self._from = read_up_to
+        self._since = now
+
+    def _grow(self, connection: "Connection", copied: int) -> None:
+        tcb = connection.tcb
+        wanted = 2 * copied + 16 * tcb.rcv_mss
+        wanted += 2 * (wanted * (copied - self.space) // self.space)
+        most = min(connection.config.largest_receive_buffer, 0xFFFF << tcb.rcv_wscale)
+        drawn = connection.host.buffer_memory.take(min(wanted, most) - tcb.rcv_wnd_max)
+        if drawn:
+            self._drawn += drawn
+            self._resize(connection, tcb.rcv_wnd_max + drawn)
+
+    def release(self, connection: "Connection") -> None:
+        """The connection is over: its share of the budget is free."""
+        connection.host.buffer_memory.give(self._drawn)
+        self._drawn = 0

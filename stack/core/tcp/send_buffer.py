@@ -1,0 +1,44 @@
+"""The size of the send buffer: it follows cwnd, so that an application which writes as
+fast as it may always leaves the next window's data ready (as Linux has it).
+"""
+
+from typing import TYPE_CHECKING
+
+from stack._native import lib
+
+if TYPE_CHECKING:
+    from stack.core.tcp.connection import Connection
+
+
+class SendBuffer:
+    """The send buffer of one connection; it grows while it is `automatic`. Sizes in bytes."""
+
+    __slots__ = ("_drawn", "automatic")
+
+    def __init__(self, connection: "Connection") -> None:
+        config = connection.config
+        self.automatic = config.send_buffer == 0
+        self._drawn = 0  # of the host's budget
+        lib.ring_init(connection.snd, config.send_buffer or config.first_send_buffer)
+
+    def fix(self, connection: "Connection", size: int) -> None:
+        """The application sets the size (SO_SNDBUF): it stays. What was taken stays taken."""
+        self.automatic = False
+        ring = connection.tcb.snd
+        ring.limit = max(size, ring.length)
+
+    def on_blocked(self, connection: "Connection") -> None:
+        """Data was acknowledged while the application waits for room: twice cwnd is one
+        window in flight and one ready to follow it.
+        """
+        ring = connection.tcb.snd
+        wanted = min(2 * connection.tcb.cwnd, connection.config.largest_send_buffer)
+        if self.automatic and wanted > ring.limit:
+            drawn = connection.host.buffer_memory.take(wanted - ring.limit)
+            self._drawn += drawn
+            ring.limit += drawn
+
+    def release(self, connection: "Connection") -> None:
+        """The connection is over: its share of the budget is free."""
+        connection.host.buffer_memory.give(self._drawn)
+        self._drawn = 0

@@ -1,0 +1,131 @@
+"""One direction of a wire: taps, faults on purpose, faults by chance, and the way to the end."""
+
+from collections.abc import Callable, Iterable
+from enum import Enum, auto
+from functools import partial
+from typing import Protocol
+
+from stack.link.impair import Impairments
+from stack.sim.rules import Rule, Rules
+from stack.wire.batch import CAPACITY
+
+Tap = Callable[[int, str, bytes], None]
+"""Called with the time (µs), the direction as in "a>b", and one IP packet."""
+
+Receiver = Callable[[list[bytes], int], None]
+"""Takes packets that arrived together, and the time (µs)."""
+
+
+class TapPoint(Enum):
+    """Where on its way a packet is seen."""
+
+    ENTRY = auto()
+    """as it is sent, before the wire does anything to it"""
+    EXIT = auto()
+    """as it arrives: late, twice, damaged, or not at all"""
+
+
+class Schedule(Protocol):
+    """The network, as far as its parts need it."""
+
+    now: int
+
+    def schedule(self, when: int, call: Callable[[int], None]) -> None:
+        """Has `call` called with the time at `when` (µs)."""
+
+
+class Channel:
+    """Carries packets from the station `src` to the station `dst`.
+
+    `mtu` is in bytes; what is longer vanishes, as it does on a path whose routers tell
+    nobody. `too_long` counts that.
+    """
+
+    def __init__(
+        self, network: Schedule, src: str, dst: str, impairments: Impairments, mtu: int
+    ) -> None:
+        self.src = src
+        self.dst = dst
+        self.direction = f"{src}>{dst}"
+        self.impairments = impairments
+        self.mtu = mtu
+        self.too_long = 0
+        self._receiver: Receiver = _nobody
+        self._at_once = False
+        self.taps: dict[TapPoint, list[Tap]] = {point: [] for point in TapPoint}
+        self._entry = self.taps[TapPoint.ENTRY]
+        self._exit = self.taps[TapPoint.EXIT]
+        self._rules: Rules | None = None  # made with the first rule
+        self._network = network
+        self._due: int | None = None  # the one entry in the schedule that counts
+
+    def receive_by(self, receiver: Receiver, *, at_once: bool = False) -> None:
+        """Hands what arrives to `receiver`. With `at_once` it may be called while another
+        station is at work, if the channel has neither faults nor delay.
+        """
+        self._receiver = receiver
+        self._at_once = at_once and self.impairments.transparent
+
+    def add(self, rule: Rule) -> None:
+        """Has a rule looked at for every packet that enters from now on."""
+        if self._rules is None:
+            self._rules = Rules(self.direction)
+        self._rules.add(rule)
+
+    def send(self, packets: Iterable[bytes], now: int) -> None:
+        """Packets enter, in their order."""
+        push, mtu = self.impairments.push, self.mtu
+        if self._at_once and self._rules is None and not self._exit:
+            push = self._pass
+        for data in packets:
+            for tap in self._entry:
+                tap(now, self.direction, data)
+            if len(data) > mtu:
+                self.too_long += 1
+            elif self._rules is None:
+                push(data, now)
+            else:
+                self._judge(self._rules, data, now)
+        self._rearm()
+
+    def _pass(self, data: bytes, now: int) -> None:
+        self.impairments.counters.passed += 1
+        self._receiver([data], now)
+
+    def _judge(self, rules: Rules, data: bytes, now: int) -> None:
+        for delay, copy in rules.judge(data, now):
+            if delay:
+                self._network.schedule(now + delay, partial(self._enter, copy))
+            else:
+                self.impairments.push(copy, now)
+
+    def _enter(self, data: bytes, now: int) -> None:
+        self.impairments.push(data, now)
+        self._rearm()
+
+    def deliver(self, now: int) -> None:
+        """Hands over what has arrived by `now`; costs nothing when that is nothing."""
+        if self._due is not None and self._due <= now:
+            self._arrive(self._due)
+
+    def _arrive(self, now: int) -> None:
+        if self._due != now:
+            return  # an entry that an earlier one made needless
+        self._due = None
+        packets = self.impairments.pop(now, CAPACITY)
+        for tap in self._exit:
+            for data in packets:
+                tap(now, self.direction, data)
+        self._rearm()
+        if packets:
+            self._receiver(packets, now)
+
+    def _rearm(self) -> None:
+        due = self.impairments.next_deadline()
+        if due is not None and (self._due is None or due < self._due):
+            self._due = max(due, self._network.now)
+            self._network.schedule(self._due, self._arrive)
+
+
+def _nobody(_packets: list[bytes], _now: int) -> None:
+    """What arrives where nobody is attached any more is lost."""

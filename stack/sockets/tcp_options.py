@@ -1,0 +1,381 @@
+"""Options of a TCP socket, under the numbers that Linux has.
+
+What is set before there is a connection is kept, and given to it when it begins; a
+connection that a listener opens has what was set there, from its first segment on.
+"""
+
+import errno
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Self
+
+from stack.core.tcp.config import TcpConfig
+from stack.core.tcp.connection import Connection
+from stack.core.tcp.listener import Listener
+from stack.core.tcp.states import State
+from stack.errors import UsageError
+from stack.sockets import tcp_info
+from stack.sockets.names import error_of, family_of
+from stack.sockets.options import Option, Options, number, switch, within_bounds
+
+# Numbers of Linux that the socket module does not name.
+SO_MAX_PACING_RATE = 47
+IP_MTU = 14
+IPV6_MTU = 24
+
+_LINGER = struct.Struct("ii")
+_NAME_LENGTH = 16  # bytes of a congestion control algorithm's name
+_MSS_RANGE = range(88, 32768)
+_TIMES = range(1, 32768)  # seconds
+_PROBES = range(1, 128)
+_MS = 1_000  # µs
+_SECOND = 1_000_000
+
+
+@dataclass(slots=True)
+class Settings(Options):
+    """What is set on a socket, with or without a connection behind it.
+
+    `linger` is in seconds, None when close returns at once and the rest is sent behind the
+    application's back. `given` holds what is for the connection, by the names of LIVE.
+    """
+
+    version: int = 4
+    defaults: TcpConfig = field(default_factory=TcpConfig)
+    listening: bool = False
+    reuse_address: bool = False
+    only_ipv6: bool = False
+    linger: int | None = None
+    fast_open: int = 0
+    given: dict[str, Any] = field(default_factory=lambda: {"urgent_inline": False})
+    listener: Listener | None = None
+    connection: Connection | None = None
+    take_error: Callable[[], int] = field(default=lambda: 0)
+
+    def get(self, level: int, name: int, size: int = 0) -> int | bytes:
+        if level == socket.IPPROTO_IPV6 and self.version == 4:
+            raise error_of(errno.EOPNOTSUPP)
+        return Options.get(self, level, name, size)
+
+    def set(self, level: int, name: int, value: int | bytes) -> None:
+        if level == socket.IPPROTO_IPV6 and self.version == 4:
+            raise error_of(errno.ENOPROTOOPT)
+        Options.set(self, level, name, value)
+
+    def inherited(self) -> Self:
+        """The settings of a socket that this listening one accepts."""
+        return replace(self, listening=False, listener=None, given=dict(self.given))
+
+    def attach(self, connection: Connection) -> None:
+        """Takes a connection on and gives it what was set before it existed."""
+        self.connection = connection
+        self.apply(connection)
+
+    def apply(self, connection: Connection) -> None:
+        """Gives a connection what is set."""
+        for name, value in self.given.items():
+            LIVE[name].apply(connection, value)
+
+
+class _Live(NamedTuple):
+    """A setting of a connection: how its value is read, given to the connection and taken
+    from there, and what it is before anyone has set it.
+    """
+
+    read: Callable[[bytes], Any]
+    apply: Callable[[Connection, Any], None]
+    current: Callable[[Connection], int | bytes]
+    unset: Callable[[Settings], int | bytes]
+
+
+def _live(name: str, size: int = 4) -> Option:
+    """The option of a setting in LIVE."""
+    live = LIVE[name]
+
+    def get(settings: Settings) -> int | bytes:
+        if settings.connection is not None:
+            return live.current(settings.connection)
+        given: int | bytes | None = settings.given.get(name)
+        return live.unset(settings) if given is None else given
+
+    def put(settings: Settings, value: bytes) -> None:
+        settings.given[name] = live.read(value)
+        if settings.connection is not None:
+            live.apply(settings.connection, settings.given[name])
+
+    return Option(get, put, size)
+
+
+# ---- reading ------------------------------------------------------------------------------
+
+
+def _on(value: bytes) -> bool:
+    return bool(number(value))
+
+
+def _within(allowed: range) -> Callable[[bytes], int]:
+    def read(value: bytes) -> int:
+        given = number(value)
+        if given not in allowed:
+            raise error_of(errno.EINVAL)
+        return given
+
+    return read
+
+
+def _small(value: bytes) -> int:
+    """The number in an option of IPv4: a byte, or an int."""
+    if not value:
+        raise error_of(errno.EINVAL)
+    return number(value) if len(value) >= 4 else value[0]
+
+
+def _read_hops(value: bytes) -> int:
+    hops = _small(value)
+    if hops != -1 and not 0 < hops < 256:
+        raise error_of(errno.EINVAL)
+    return hops
+
+
+def _read_mss(value: bytes) -> int:
+    size = number(value)
+    if size and size not in _MSS_RANGE:
+        raise error_of(errno.EINVAL)
+    return size
+
+
+def _read_rate(value: bytes) -> int:
+    """Bytes a second, in 4 or 8 bytes; all ones are no limit."""
+    size = 8 if len(value) >= 8 else 4
+    rate = int.from_bytes(value[:size], "little" if _LITTLE else "big")
+    return 0 if rate == (1 << 8 * size) - 1 else rate
+
+
+_LITTLE = struct.pack("=H", 1) == b"\1\0"
+
+
+def _read_buffer(value: bytes) -> int:
+    return within_bounds(number(value))
+
+
+def _read_name(value: bytes) -> bytes:
+    return value.split(b"\0")[0][: _NAME_LENGTH - 1].ljust(_NAME_LENGTH, b"\0")
+
+
+# ---- giving to a connection -----------------------------------------------------------------
+
+
+def _set_nodelay(connection: Connection, on: bool) -> None:
+    connection.nodelay = on
+    if on:
+        # Weaker than the cork, but what waits by now leaves (tcp(7)).
+        connection.cork.push(connection)
+        connection.wants_output()
+
+
+def _set_keepalive(connection: Connection, on: bool) -> None:
+    connection.keepalive.set(connection, on, connection.host.now)
+
+
+def _keepalive(name: str, unit: int) -> Callable[[Connection, int], None]:
+    """A number of the keep-alive timer, which begins anew with it."""
+
+    def apply(connection: Connection, value: int) -> None:
+        setattr(connection.keepalive, name, value * unit)
+        _set_keepalive(connection, connection.keepalive.enabled)
+
+    return apply
+
+
+def _set_congestion(connection: Connection, name: bytes) -> None:
+    wanted = name.rstrip(b"\0").decode("ascii", "replace")
+    if wanted == connection.congestion.name:
+        return
+    try:
+        connection.use_congestion(wanted)
+    except UsageError:
+        raise error_of(errno.ENOENT) from None
+
+
+def _set_mss(connection: Connection, size: int) -> None:
+    connection.limit_mss(size or 0xFFFF)
+
+
+def _hops(version: int) -> Callable[[Connection, int], None]:
+    def apply(connection: Connection, hops: int) -> None:
+        if connection.version == version:
+            connection.path.ttl = connection.host.config.ttl if hops == -1 else hops
+
+    return apply
+
+
+def _traffic_class(version: int) -> Callable[[Connection, int], None]:
+    def apply(connection: Connection, value: int) -> None:
+        if connection.version == version:
+            connection.set_traffic_class(max(value, 0))
+
+    return apply
+
+
+def _pace(connection: Connection, rate: int) -> None:
+    connection.pacer.allow(rate)
+    connection.wants_output()
+
+
+def _pad(name: str) -> bytes:
+    return name.encode().ljust(_NAME_LENGTH, b"\0")
+
+
+def _rate(rate: int) -> bytes:
+    """As Linux tells it: all ones for no limit."""
+    return struct.pack("=Q", rate or (1 << 64) - 1)
+
+
+def _default_mss(settings: Settings) -> int:
+    # What RFC 9293 MUST-15 assumes of a peer that says nothing.
+    return 536 if settings.version == 4 else 1220
+
+
+LIVE: dict[str, _Live] = {
+    "nodelay": _Live(_on, _set_nodelay, lambda c: int(c.nodelay), lambda _: 0),
+    "cork": _Live(_on, lambda c, on: c.cork.set(c, on), lambda c: int(c.cork.corked), lambda _: 0),
+    "quickack": _Live(
+        _on, lambda c, on: c.acks.set_quick(c, on), lambda c: int(c.acks.quick), lambda _: 1
+    ),
+    "keepalive": _Live(_on, _set_keepalive, lambda c: int(c.keepalive.enabled), lambda _: 0),
+    "keepidle": _Live(
+        _within(_TIMES),
+        _keepalive("idle", _SECOND),
+        lambda c: c.keepalive.idle // _SECOND,
+        lambda _: 7200,
+    ),
+    "keepintvl": _Live(
+        _within(_TIMES),
+        _keepalive("interval", _SECOND),
+        lambda c: c.keepalive.interval // _SECOND,
+        lambda _: 75,
+    ),
+    "keepcnt": _Live(
+        _within(_PROBES), _keepalive("count", 1), lambda c: c.keepalive.count, lambda _: 9
+    ),
+    "user_timeout": _Live(
+        _within(range(1 << 31)),
+        lambda c, ms: c.set_user_timeout(ms * _MS),
+        lambda c: c.user_timeout // _MS,
+        lambda _: 0,
+    ),
+    "congestion": _Live(
+        _read_name,
+        _set_congestion,
+        lambda c: _pad(c.congestion.name),
+        lambda s: _pad(s.defaults.congestion),
+    ),
+    "pacing": _Live(_read_rate, _pace, lambda c: _rate(c.pacer.limit), lambda _: _rate(0)),
+    "mss": _Live(_read_mss, _set_mss, lambda c: int(c.tcb.snd_mss), _default_mss),
+    "send_buffer": _Live(
+        _read_buffer,
+        lambda c, size: c.send_buffer.fix(c, size),
+        lambda c: int(c.tcb.snd.limit),
+        lambda s: s.defaults.send_buffer or s.defaults.first_send_buffer,
+    ),
+    "receive_buffer": _Live(
+        _read_buffer,
+        lambda c, size: c.receive_buffer.fix(c, size),
+        lambda c: int(c.tcb.rcv_wnd_max),
+        lambda s: s.defaults.receive_buffer or s.defaults.first_receive_buffer,
+    ),
+    "urgent_inline": _Live(
+        _on,
+        lambda c, on: setattr(c.urgent, "inline", on),
+        lambda c: int(c.urgent.inline),
+        lambda _: 0,
+    ),
+    "tos": _Live(
+        lambda value: _small(value) & 0xFC,
+        _traffic_class(4),
+        lambda c: c.path.traffic_class & 0xFC if c.version == 4 else 0,
+        lambda _: 0,
+    ),
+    "tclass": _Live(
+        lambda value: max(_within(range(-1, 256))(value), 0) & 0xFC,
+        _traffic_class(6),
+        lambda c: c.path.traffic_class & 0xFC if c.version == 6 else 0,
+        lambda _: 0,
+    ),
+    "ttl": _Live(_read_hops, _hops(4), lambda c: c.path.ttl, lambda _: 64),
+    "hops": _Live(_within(range(-1, 256)), _hops(6), lambda c: c.path.ttl, lambda _: 64),
+}
+"""What can be set on a connection, by names of our own."""
+
+
+# ---- what is not the connection's -----------------------------------------------------------
+
+
+def _set_fast_open(settings: Settings, value: bytes) -> None:
+    settings.fast_open = max(number(value), 0)
+    if settings.listener:
+        settings.listener.fast_open = settings.fast_open
+
+
+def _get_linger(settings: Settings) -> bytes:
+    return _LINGER.pack(settings.linger is not None, settings.linger or 0)
+
+
+def _set_linger(settings: Settings, value: bytes) -> None:
+    on, seconds = _LINGER.unpack_from(value)
+    settings.linger = seconds if on else None
+
+
+def _path_mtu(settings: Settings) -> int:
+    """What is known of the path to the peer, in bytes. Raises OSError ENOTCONN."""
+    connection = settings.connection
+    if connection is None:
+        raise error_of(errno.ENOTCONN)
+    return connection.host.path_mtu.mtu_to(connection.remote_packed)
+
+
+def _info(settings: Settings) -> bytes:
+    if settings.connection is not None:
+        return tcp_info.packed(settings.connection)
+    return tcp_info.without_connection(State.LISTEN if settings.listening else State.CLOSED)
+
+
+_SOCKET = socket.SOL_SOCKET
+_TCP = socket.IPPROTO_TCP
+_IP = socket.IPPROTO_IP
+_IPV6 = socket.IPPROTO_IPV6
+
+Settings.table = {
+    (_SOCKET, socket.SO_TYPE): Option(lambda _: socket.SOCK_STREAM),
+    (_SOCKET, socket.SO_DOMAIN): Option(lambda s: family_of(s.version)),
+    (_SOCKET, socket.SO_PROTOCOL): Option(lambda _: socket.IPPROTO_TCP),
+    (_SOCKET, socket.SO_ACCEPTCONN): Option(lambda s: int(s.listening)),
+    (_SOCKET, socket.SO_ERROR): Option(lambda s: s.take_error()),
+    (_SOCKET, socket.SO_REUSEADDR): switch("reuse_address"),
+    (_SOCKET, socket.SO_KEEPALIVE): _live("keepalive"),
+    (_SOCKET, socket.SO_OOBINLINE): _live("urgent_inline"),
+    (_SOCKET, socket.SO_LINGER): Option(_get_linger, _set_linger, _LINGER.size),
+    (_SOCKET, socket.SO_SNDBUF): _live("send_buffer"),
+    (_SOCKET, socket.SO_RCVBUF): _live("receive_buffer"),
+    (_SOCKET, SO_MAX_PACING_RATE): _live("pacing"),
+    (_TCP, socket.TCP_NODELAY): _live("nodelay"),
+    (_TCP, socket.TCP_CORK): _live("cork"),
+    (_TCP, socket.TCP_QUICKACK): _live("quickack"),
+    (_TCP, socket.TCP_KEEPIDLE): _live("keepidle"),
+    (_TCP, socket.TCP_KEEPINTVL): _live("keepintvl"),
+    (_TCP, socket.TCP_KEEPCNT): _live("keepcnt"),
+    (_TCP, socket.TCP_USER_TIMEOUT): _live("user_timeout"),
+    (_TCP, socket.TCP_CONGESTION): _live("congestion", 1),
+    (_TCP, socket.TCP_MAXSEG): _live("mss"),
+    (_TCP, socket.TCP_FASTOPEN): Option(lambda s: s.fast_open, _set_fast_open),
+    (_TCP, socket.TCP_INFO): Option(_info),
+    (_IP, socket.IP_TOS): _live("tos", 0),
+    (_IP, socket.IP_TTL): _live("ttl", 0),
+    (_IP, IP_MTU): Option(_path_mtu),
+    (_IPV6, socket.IPV6_TCLASS): _live("tclass"),
+    (_IPV6, socket.IPV6_UNICAST_HOPS): _live("hops"),
+    (_IPV6, IPV6_MTU): Option(_path_mtu),
+    (_IPV6, socket.IPV6_V6ONLY): switch("only_ipv6"),
+}

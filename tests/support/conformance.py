@@ -1,0 +1,127 @@
+"""Makes docs/conformance.md from the `rfc` markers of the tests.
+
+    python -m tests.support.conformance          prints the table
+    python -m tests.support.conformance --write  writes docs/conformance.md
+
+A row is *proved by* the tests that are bound to it. They all pass whenever the test run
+does; a test of its own compares the file with the markers. A requirement without a test
+is missing, whatever the code does.
+"""
+
+import re
+import sys
+from collections import defaultdict
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import pytest
+
+from tests.support.requirements import REQUIREMENTS
+
+ROOT = Path(__file__).parents[2]
+TABLE = ROOT / "docs" / "conformance.md"
+_SHOWN = 3
+
+# Requirements that do not apply, with the reason that the RFC supports.
+NOT_APPLICABLE: dict[str, str] = {
+    "SHLD-13": "asks applications not to use urgent data; the stack only offers it",
+    "SHLD-23": "asks applications not to change DSCP often; the stack only offers it",
+}
+
+Proofs = dict[tuple[str, str], list[str]]
+
+
+class _Collector:
+    """A pytest plugin that notes which test is bound to which requirement."""
+
+    def __init__(self) -> None:
+        self.proofs: Proofs = defaultdict(list)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        for item in items:
+            name = item.nodeid.partition("[")[0]
+            for marker in item.iter_markers("rfc"):
+                for rfc, place in _places(marker.args):
+                    if name not in self.proofs[rfc, place]:
+                        self.proofs[rfc, place].append(name)
+
+
+def _places(arguments: tuple[str, ...]) -> list[tuple[str, str]]:
+    """A marker's RFC with each of its places, section signs left out."""
+    rfc, *places = (str(argument) for argument in arguments)
+    return [(rfc, place.lstrip("§ ")) for place in places or [""]]
+
+
+def collect() -> Proofs:
+    """The tests of the whole tree by what they prove."""
+    collector = _Collector()
+    arguments = ["--collect-only", "-qq", "-p", "no:cacheprovider", str(ROOT / "tests")]
+    with redirect_stdout(sys.stderr):
+        status = pytest.main(arguments, plugins=[collector])
+    if status != pytest.ExitCode.OK:
+        raise SystemExit(f"the tests cannot be collected: {status!r}")
+    return collector.proofs
+
+
+def render(proofs: Proofs) -> str:
+    """The document."""
+    numbered = {number for number, _, _ in REQUIREMENTS}
+    lines = [
+        "# Conformance",
+        "",
+        "Made by `python -m tests.support.conformance --write` from the markers of the tests;",
+        "`scripts/test` fails when it is stale. A requirement without a test is *missing*.",
+        "",
+        "## RFC 9293",
+        "",
+        _count(proofs),
+        "",
+        "| requirement | section | what it asks | proved by |",
+        "| --- | --- | --- | --- |",
+    ]
+    for number, section, text in REQUIREMENTS:
+        lines.append(f"| {number} | {section} | {text} | {_proof(number, proofs)} |")
+    lines += ["", "## By section", "", "| RFC | section | proved by |", "| --- | --- | --- |"]
+    rest = [key for key in proofs if not (key[0] == "9293" and key[1] in numbered)]
+    for rfc, place in sorted(rest, key=_order):
+        lines.append(f"| {rfc} | {place} | {_names(proofs[rfc, place])} |")
+    return "\n".join(lines) + "\n"
+
+
+def _count(proofs: Proofs) -> str:
+    proved = sum(bool(proofs.get(("9293", number))) for number, _, _ in REQUIREMENTS)
+    spared = len(NOT_APPLICABLE)
+    return (
+        f"Of {len(REQUIREMENTS)} numbered requirements {proved} are proved, {spared} do not "
+        f"apply, {len(REQUIREMENTS) - proved - spared} are missing."
+    )
+
+
+def _proof(number: str, proofs: Proofs) -> str:
+    names = proofs.get(("9293", number))
+    if names:
+        return _names(names)
+    reason = NOT_APPLICABLE.get(number)
+    return f"*not applicable:* {reason}" if reason else "**missing**"
+
+
+def _names(names: list[str]) -> str:
+    """A few of the tests, by file and name, and how many there are besides."""
+    ordered = sorted(names)
+    shown = [f"`{name.removeprefix('tests/')}`" for name in ordered[:_SHOWN]]
+    more = len(ordered) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _order(key: tuple[str, str]) -> tuple[int, list[tuple[int, int | str]]]:
+    rfc, place = key
+    parts = re.findall(r"\d+|\D+", place)
+    return int(rfc), [(0, int(part)) if part.isdigit() else (1, part) for part in parts]
+
+
+if __name__ == "__main__":
+    document = render(collect())
+    if "--write" in sys.argv:
+        TABLE.write_text(document)
+    else:
+        print(document, end="")

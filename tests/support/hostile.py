@@ -1,0 +1,233 @@
+"""Two hosts on a hostile wire in virtual time, with applications that read when they like."""
+
+import random
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+from stack.core.config import HostConfig
+from stack.core.host import Host
+from stack.core.tcp.config import TcpConfig
+from stack.core.tcp.connection import Connection
+from stack.core.tcp.states import State
+from stack.link.impair import Faults, Impairments
+from stack.wire.batch import Inbound
+from tests.support import gso
+from tests.support.invariants import Watch, check_returned
+from tests.support.wirecheck import check
+
+MS = 1_000
+SECOND = 1_000_000
+ADDRESSES = {
+    "a": {4: "192.0.2.1", 6: "2001:db8::1"},
+    "b": {4: "192.0.2.2", 6: "2001:db8::2"},
+}
+PORT = 80
+STEPS_MAX = 400_000
+# Under heavy loss patience decides whether a connection lives; not what these tests are about.
+PATIENT = {"r2": 10**15, "syn_r2": 10**15}
+
+
+@dataclass
+class Reader:
+    """How an application reads: at most `limit` bytes at a time, pausing up to `pause` µs."""
+
+    limit: int = 1 << 30
+    pause: int = 0
+
+
+@dataclass
+class Application:
+    """Sends `data`, reads what comes, closes when both are done."""
+
+    data: bytes
+    reader: Reader = field(default_factory=Reader)
+    chance: random.Random = field(default_factory=random.Random)
+    chunk: int = 1 << 20  # bytes given to one send
+    received: bytearray = field(default_factory=bytearray)
+    sent: int = 0
+    wakes_at: int = 0
+    connection: Connection | None = None
+    error: OSError | None = None
+    done: bool = False
+    paused: bool = False
+
+    def step(self, now: int) -> None:
+        """Does what is possible now."""
+        connection = self.connection
+        if connection is None or self.done:
+            return
+        try:
+            self._write(connection, now)
+            self._read(connection, now)
+        except OSError as error:
+            self.error, self.done = error, True
+            return
+        if connection.eof and self.sent == len(self.data):
+            connection.close(now)
+            self.done = True
+
+    def _write(self, connection: Connection, now: int) -> None:
+        while self.sent < len(self.data):
+            taken = connection.send(self.data[self.sent : self.sent + self.chunk], now)
+            if taken == 0:
+                return
+            self.sent += taken
+        if connection.state != State.SYN_SENT:  # there, it would give up (RFC 9293 §3.10.4)
+            connection.shutdown(now)
+
+    def _read(self, connection: Connection, now: int) -> None:
+        if now < self.wakes_at:
+            return
+        while connection.available:
+            self.received += connection.receive(self.reader.limit, now)
+            if self.reader.pause:
+                self.wakes_at = now + self.chance.randint(1, self.reader.pause)
+                return
+
+    def next_wake(self, now: int) -> int | None:
+        connection = self.connection
+        if self.done or connection is None or self.wakes_at <= now:
+            return None
+        return self.wakes_at if connection.available else None
+
+
+class Side:
+    """One host with its application and its capture."""
+
+    def __init__(self, name: str, seed: int, config: TcpConfig, mtu: int) -> None:
+        self.name = name
+        addresses = [f"{ADDRESSES[name][4]}/24", f"{ADDRESSES[name][6]}/64"]
+        self.host = Host(
+            addresses,
+            random_bytes=random.Random(f"{seed}/{name}").randbytes,
+            config=HostConfig(tcp=config),
+            mtu=mtu,
+        )
+        self.watch = Watch(self.host)
+        self.capture: list[tuple[int, bytes]] = []
+        self.whys: list[Any] = []
+        self.application = Application(b"")
+
+    def addresses(self) -> set[str]:
+        return set(ADDRESSES[self.name].values())
+
+
+class Pair:
+    """A connects to B. `faults` are those of both directions, or of a→b and b→a."""
+
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        version: int = 4,
+        faults: Faults | tuple[Faults, Faults] = Faults(),
+        a: dict[str, Any] | None = None,
+        b: dict[str, Any] | None = None,
+        mtu: int = 1500,
+        offload: str = "",
+    ) -> None:
+        """`offload`: the links take super-segments and either "cut" them or leave them "whole"."""
+        self.version = version
+        self._whole = offload == "whole"
+        self.now = SECOND
+        both = faults if isinstance(faults, tuple) else (faults, faults)
+        self.a = Side("a", seed, TcpConfig(**{**PATIENT, **(a or {})}), mtu)
+        self.b = Side("b", seed, TcpConfig(**{**PATIENT, **(b or {})}), mtu)
+        self.sides = (self.a, self.b)
+        self._wires = {
+            "a": Impairments(both[0], random.Random(f"{seed}/ab")),
+            "b": Impairments(both[1], random.Random(f"{seed}/ba")),
+        }
+        for side in self.sides:
+            side.host.offload = bool(offload)
+        self.listener = self.b.host.listen(ADDRESSES["b"][version], PORT)
+
+    def connect(self, a: Application, b: Application) -> None:
+        self.a.application, self.b.application = a, b
+        a.connection = self.a.host.connect(ADDRESSES["b"][self.version], PORT, self.now)
+        self.settle()
+
+    def run(self, limit: int = 10**13) -> None:
+        """Until nothing is left to happen, for at most `limit` µs."""
+        end = self.now + limit
+        for _ in range(STEPS_MAX):
+            due = self._next()
+            if due is None or due > end:
+                return
+            self.now = max(due, self.now)
+            self._arrive()
+            for side in self.sides:
+                side.host.on_deadline(self.now)
+            self.settle()
+        raise AssertionError(f"no end after {STEPS_MAX} steps, at {self.now / SECOND} s")
+
+    def _next(self) -> int | None:
+        times = [side.host.next_deadline() for side in self.sides]
+        times += [wire.next_deadline() for wire in self._wires.values()]
+        times += [side.application.next_wake(self.now) for side in self.sides]
+        return min((time for time in times if time is not None), default=None)
+
+    def _arrive(self) -> None:
+        for sender, receiver in ((self.a, self.b), (self.b, self.a)):
+            while batch := self._wires[sender.name].pop(self.now, 64):
+                receiver.capture += [(self.now, data) for data in batch]
+                receiver.host.receive(Inbound.of(batch), self.now)
+                receiver.watch.check()
+
+    def settle(self) -> None:
+        """Applications act and hosts send until neither has more to do at this instant."""
+        while True:
+            for side in self.sides:
+                side.watch.events(side.host.events())
+                self._accept()
+                side.application.step(self.now)
+                side.watch.check()
+            sent = [self._transmit(side) for side in self.sides]
+            if not any(sent):
+                return
+
+    def _accept(self) -> None:
+        connection = self.listener.accept()
+        if connection is not None:
+            assert self.b.application.connection is None, "one SYN, two connections"
+            self.b.application.connection = connection
+
+    def _transmit(self, side: Side) -> bool:
+        sent = False
+        while (out := side.host.transmit(self.now)).count:
+            sent = True
+            side.whys += out.whys
+            pieces = list(chain.from_iterable(gso.packets(out)))
+            side.capture += [(self.now, data) for data in pieces]
+            if self._whole:
+                pieces = list(chain.from_iterable(gso.packets(out, whole=True)))
+            for data in pieces:
+                self._wires[side.name].push(data, self.now)
+        side.watch.check()
+        return sent
+
+    # ---- judgement ------------------------------------------------------------------
+
+    def check_wire(self, *, loss_free: bool = False, slow_reader: bool = True) -> None:
+        for side in self.sides:
+            found = check(side.capture, side.addresses(), loss_free, slow_reader=slow_reader)
+            assert not found, f"{side.name}: {found[:5]}"
+
+    def check_over(self) -> None:
+        """Both sides closed and gave everything back."""
+        for side in self.sides:
+            assert side.application.error is None
+            assert side.application.connection is not None
+            assert side.application.connection.state == State.CLOSED
+            check_returned(side.host)
+
+    def transfer(self, to_b: bytes, to_a: bytes, a: Reader | None = None, b: Reader | None = None):
+        """Both ways at once; everything arrives, and everything is given back."""
+        first = Application(to_b, a or Reader(), random.Random(1))
+        second = Application(to_a, b or Reader(), random.Random(2))
+        self.connect(first, second)
+        self.run()
+        assert bytes(second.received) == to_b
+        assert bytes(first.received) == to_a
+        self.check_over()
