@@ -16,12 +16,14 @@ from stack.core.counters import COUNTERS
 from stack.core.events import KeyLogged
 from stack.core.host import Host
 from stack.core.tcp.config import TcpConfig
+from stack.errors import UsageError
 from stack.link.base import Link, LinkLost
 from stack.link.impaired import ImpairedLink
 from stack.link.prefix import Interface
 from stack.sockets.aio import AsyncHost
 
 if TYPE_CHECKING:
+    from stack.http.certificate import Certificate
     from stack.http.server import HttpServer
     from stack.observe.capture import Capture
 
@@ -83,7 +85,6 @@ async def open_station(
     link: Link, app: Any, server: ServerOptions, watch: WatchOptions
 ) -> AsyncIterator[Station]:
     """A host that serves `app`; at the end its connections are closed, not reset."""
-    from stack.http.certificate import make_certificate
     from stack.http.limits import Limits
     from stack.http.server import HttpServer
 
@@ -92,7 +93,7 @@ async def open_station(
         running = HttpServer(
             host,
             app,
-            certificate=make_certificate(names),
+            certificate=_certificate(names),
             keylog=key_logger(host),
             limits=Limits(rfc7540_priorities=server.rfc7540_priorities),
         )
@@ -104,6 +105,16 @@ async def open_station(
         finally:
             await running.close(GRACE)
             await asyncio.sleep(PARTING)
+
+
+def _certificate(names: Sequence[str]) -> "Certificate":
+    """The user's own, kept from run to run; one for this run where nothing can be kept."""
+    from stack.http.certificate import kept_certificate, make_certificate, state_directory
+
+    try:
+        return kept_certificate(state_directory(), names)
+    except UsageError:
+        return make_certificate(names)
 
 
 def key_logger(host: AsyncHost) -> Callable[[str], None]:

@@ -37,6 +37,15 @@ class Certificate:
         """The certificate as a value of the cryptography package."""
         return x509.load_pem_x509_certificate(self.chain)
 
+    @property
+    def names(self) -> list[str]:
+        """The host names and addresses that it is for, in lower case."""
+        try:
+            extension = self.parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        except x509.ExtensionNotFound:
+            return []
+        return [str(name.value).lower() for name in extension.value]
+
     def covers(self, names: Iterable[str]) -> bool:
         """Whether it is valid for every one of `names` for another day."""
         certificate = self.parsed
@@ -47,8 +56,12 @@ class Certificate:
         return set(map(_general_name, names)) <= set(extension.value)
 
 
-def make_certificate(names: Iterable[str]) -> Certificate:
-    """A new self-signed certificate for host names and addresses, in memory only."""
+def make_certificate(names: Iterable[str], *, client: bool = False) -> Certificate:
+    """A new self-signed certificate for host names and addresses, in memory only.
+
+    It is for a server, or for a `client` to show to one.
+    """
+    usage = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
     names = tuple(names)
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tunstack")])
@@ -64,7 +77,7 @@ def make_certificate(names: Iterable[str]) -> Certificate:
         .not_valid_after(now + LIFETIME)
         .add_extension(x509.SubjectAlternativeName(map(_general_name, names)), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         .add_extension(identifier, critical=False)
         .sign(key, SHA256())
     )
@@ -74,10 +87,18 @@ def make_certificate(names: Iterable[str]) -> Certificate:
     )
 
 
-def kept_certificate(directory: str | os.PathLike[str], names: Iterable[str]) -> Certificate:
+def state_directory() -> Path:
+    """Where the user's certificate is kept (XDG Base Directory: state)."""
+    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(base).expanduser() / "tunstack"
+
+
+def kept_certificate(
+    directory: str | os.PathLike[str], names: Iterable[str], *, renew: bool = False
+) -> Certificate:
     """The certificate kept in `directory`, made anew when it is missing, old or for others.
 
-    The files are `certificate.pem` and `key.pem`, mode 0600. Raises UsageError when the
+    With `renew` it is made anew in any case. The files are `certificate.pem` and `key.pem`, mode 0600. Raises UsageError when the
     directory cannot be used.
     """
     names = tuple(names)
@@ -86,7 +107,7 @@ def kept_certificate(directory: str | os.PathLike[str], names: Iterable[str]) ->
         found = Certificate(
             (folder / "certificate.pem").read_bytes(), (folder / "key.pem").read_bytes()
         )
-        if found.covers(names):
+        if not renew and found.covers(names):
             return found
     except (FileNotFoundError, ValueError, x509.ExtensionNotFound):
         pass

@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import ssl
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from stack.http.asgi import Application, Lifespan
@@ -83,7 +83,9 @@ class HttpProtocol(Session):
 class HttpServer:
     """Serves an ASGI 3 application on the addresses and ports of a host.
 
-    `certificate` is for the HTTPS ports (default: self-signed for localhost), `keylog` gets
+    `certificate` is for the HTTPS ports (default: self-signed for localhost); of several, the
+    name that a client asks for decides. `client_authorities` (PEM) demands a certificate of
+    clients, which applications find in the extension `tls`. `keylog` gets
     the TLS secrets a line a call, `access_log` every finished request, and `clock` tells the
     seconds since 1970 for the Date header field.
     """
@@ -93,7 +95,8 @@ class HttpServer:
         host: ServerHost,
         app: Application,
         *,
-        certificate: Certificate | None = None,
+        certificate: Certificate | Sequence[Certificate] | None = None,
+        client_authorities: bytes | None = None,
         keylog: KeyLogCallback | None = None,
         access_log: Callable[[AccessRecord], None] | None = None,
         limits: Limits | None = None,
@@ -105,6 +108,7 @@ class HttpServer:
         self.listeners: list[Any] = []
         self._host = host
         self._certificate = certificate
+        self._client_authorities = client_authorities
         self._keylog = keylog
         self._lifespan = Lifespan(app, self.service.state)
         self._all_closed = asyncio.Event()
@@ -139,8 +143,11 @@ class HttpServer:
             raise
 
     def _context(self) -> ssl.SSLContext:
-        certificate = self._certificate or make_certificate(["localhost"])
-        return server_context(certificate, keylog=self._keylog)
+        given = self._certificate or make_certificate(["localhost"])
+        first, *others = [given] if isinstance(given, Certificate) else given
+        return server_context(
+            first, *others, keylog=self._keylog, client_authorities=self._client_authorities
+        )
 
     async def _listen(self, address: str | None, port: int, context: ssl.SSLContext | None) -> None:
         def protocol() -> HttpProtocol:

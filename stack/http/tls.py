@@ -6,7 +6,7 @@ Everything here is Python's `ssl`; what HTTP/2 asks of it is in RFC 9113 §9.2.
 import os
 import ssl
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cryptography import x509
@@ -24,17 +24,52 @@ KeyLogCallback = Callable[[str], None]
 
 def server_context(
     certificate: Certificate,
-    *,
+    *others: Certificate,
     alpn: Sequence[str] = ALPN,
     keylog: KeyLogCallback | None = None,
+    client_authorities: bytes | None = None,
 ) -> ssl.SSLContext:
-    """A context for TLS 1.2 and 1.3; `keylog` gets each line of secrets as it arises."""
+    """A context for TLS 1.2 and 1.3; `keylog` gets each line of secrets as it arises.
+
+    `others` are shown to clients that ask for a name of theirs (SNI, RFC 6066 §3). With
+    `client_authorities` (PEM) clients have to show a certificate that one of them signed.
+    Sessions are resumed by tickets, as OpenSSL does by itself.
+    """
+    contexts = [_one_context(item, alpn, client_authorities) for item in (certificate, *others)]
+    context = contexts[0]
+    if others:
+        chosen: dict[str, ssl.SSLContext] = {}
+        for made, item in zip(reversed(contexts), reversed((certificate, *others)), strict=True):
+            chosen |= dict.fromkeys(item.names, made)
+        context.sni_callback = _sni(chosen)
+    if keylog is not None:
+        log_keys(context, keylog, *contexts[1:])
+    return context
+
+
+def _one_context(
+    certificate: Certificate, alpn: Sequence[str], client_authorities: bytes | None
+) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _harden(context, alpn)
     _load(context, certificate)
-    if keylog is not None:
-        log_keys(context, keylog)
+    if client_authorities is not None:
+        context.load_verify_locations(cadata=client_authorities.decode("ascii"))
+        context.verify_mode = ssl.CERT_REQUIRED
     return context
+
+
+def _sni(chosen: Mapping[str, ssl.SSLContext]) -> Callable[..., None]:
+    """Picks the context by the name that the client asks for, also by a wildcard of it."""
+
+    def pick(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        if name is not None:
+            name = name.lower()
+            found = chosen.get(name) or chosen.get("*." + name.partition(".")[2])
+            if found is not None:
+                connection.context = found
+
+    return pick
 
 
 def client_context(
@@ -74,8 +109,10 @@ def _load(context: ssl.SSLContext, certificate: Certificate) -> None:
         os.close(descriptor)
 
 
-def log_keys(context: ssl.SSLContext, keylog: KeyLogCallback) -> None:
+def log_keys(context: ssl.SSLContext, keylog: KeyLogCallback, *others: ssl.SSLContext) -> None:
     """Delivers the secrets of every handshake under `context` to `keylog`, a line a call.
+
+    `others` are contexts that a handshake may change to.
 
     Python's `ssl` can only append secrets to a file, so the file is one in memory. It is read
     at the one place where the time is right: OpenSSL writes the lines during a step of the
@@ -86,7 +123,8 @@ def log_keys(context: ssl.SSLContext, keylog: KeyLogCallback) -> None:
     """
     descriptor = os.memfd_create("keylog", os.MFD_CLOEXEC)
     try:
-        context.keylog_filename = _path(descriptor)
+        for each in (context, *others):
+            each.keylog_filename = _path(descriptor)
     except BaseException:
         os.close(descriptor)
         raise

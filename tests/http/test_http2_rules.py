@@ -117,31 +117,155 @@ def endless_continuation(peer):
     return HeadersFrame(1, b""), *[ContinuationFrame(1, b"")] * 100
 
 
+def settings_on_a_stream(peer):
+    return b"\x00\x00\x00\x04\x00\x00\x00\x00\x01"
+
+
+def settings_of_odd_length(peer):
+    return b"\x00\x00\x05\x04\x00" + bytes(9)
+
+
+def acknowledgement_with_settings(peer):
+    return b"\x00\x00\x06\x04\x01" + bytes(4) + b"\x00\x04\x00\x00\x00\x01"
+
+
+def large_initial_window(peer):
+    return b"\x00\x00\x06\x04\x00" + bytes(4) + b"\x00\x04\x80\x00\x00\x00"
+
+
+def push_that_is_no_flag(peer):
+    return b"\x00\x00\x06\x04\x00" + bytes(4) + b"\x00\x02\x00\x00\x00\x02"
+
+
+def data_on_the_connection(peer):
+    return b"\x00\x00\x01\x00\x00\x00\x00\x00\x00x"
+
+
+def headers_on_the_connection(peer):
+    return b"\x00\x00\x01\x01\x05\x00\x00\x00\x00\x82"
+
+
+def reset_of_the_connection(peer):
+    return b"\x00\x00\x04\x03\x00" + bytes(8)
+
+
+def short_reset(peer):
+    return headers_of(peer, 1, request_headers()).serialize() + (
+        b"\x00\x00\x03\x03\x00\x00\x00\x00\x01abc"
+    )
+
+
+def pushed_by_a_client(peer):
+    return headers_of(peer, 1, request_headers()).serialize() + (
+        b"\x00\x00\x05\x05\x04\x00\x00\x00\x01\x00\x00\x00\x02\x82"
+    )
+
+
+def goaway_on_a_stream(peer):
+    return b"\x00\x00\x08\x07\x00\x00\x00\x00\x01" + bytes(8)
+
+
+def short_window_update(peer):
+    return b"\x00\x00\x03\x08\x00" + bytes(4) + b"abc"
+
+
+def padding_longer_than_the_frame(peer):
+    return headers_of(peer, 1, request_headers()).serialize() + (
+        b"\x00\x00\x02\x00\x08\x00\x00\x00\x01\x05x"
+    )
+
+
+def response_field_in_a_request(peer):
+    return headers_of(peer, 1, [*request_headers(), (":status", "200")], "END_STREAM")
+
+
+def method_twice(peer):
+    return headers_of(peer, 1, [(":method", "GET"), *request_headers()], "END_STREAM")
+
+
+def line_end_in_a_value(peer):
+    return headers_of(peer, 1, [*request_headers(), ("x", "a\r\nb")], "END_STREAM")
+
+
+def te_other_than_trailers(peer):
+    return headers_of(peer, 1, [*request_headers(), ("te", "gzip")], "END_STREAM")
+
+
+def index_zero(peer):
+    return HeadersFrame(1, b"\x80", flags=["END_HEADERS", "END_STREAM"])
+
+
+def index_beyond_the_table(peer):
+    return HeadersFrame(1, b"\xff\x80\x01", flags=["END_HEADERS", "END_STREAM"])
+
+
+def table_size_over_the_setting(peer):
+    return HeadersFrame(1, b"\x3f\xe2\x1f\x82", flags=["END_HEADERS", "END_STREAM"])
+
+
+def table_size_behind_a_field(peer):
+    return HeadersFrame(1, b"\x82\x20", flags=["END_HEADERS", "END_STREAM"])
+
+
+def endless_integer(peer):
+    return HeadersFrame(1, b"\xff" + b"\xff" * 12, flags=["END_HEADERS", "END_STREAM"])
+
+
+def end_of_string_in_huffman(peer):
+    return HeadersFrame(1, b"\x40\x84\xff\xff\xff\xff\x00", flags=["END_HEADERS", "END_STREAM"])
+
+
+def rule(section, wrong, code, rfc="9113"):
+    return pytest.param(wrong, code, id=wrong.__name__, marks=pytest.mark.rfc(rfc, section))
+
+
 @pytest.mark.parametrize(
     ("wrong", "code"),
     [
-        (uppercase, ErrorCodes.PROTOCOL_ERROR),
-        (no_path, ErrorCodes.PROTOCOL_ERROR),
-        (pseudo_behind, ErrorCodes.PROTOCOL_ERROR),
-        (connection_field, ErrorCodes.PROTOCOL_ERROR),
-        (garbled_block, ErrorCodes.COMPRESSION_ERROR),
-        (even_stream, ErrorCodes.PROTOCOL_ERROR),
-        (data_on_idle, ErrorCodes.PROTOCOL_ERROR),
-        (reset_of_idle, ErrorCodes.PROTOCOL_ERROR),
-        (long_frame, ErrorCodes.FRAME_SIZE_ERROR),
-        (begin_of_long_frame, ErrorCodes.FRAME_SIZE_ERROR),
-        (window_overflow, ErrorCodes.FLOW_CONTROL_ERROR),
-        (zero_increment, ErrorCodes.PROTOCOL_ERROR),
-        (wrong_setting, ErrorCodes.PROTOCOL_ERROR),
-        (short_ping, ErrorCodes.FRAME_SIZE_ERROR),
-        (ping_on_a_stream, ErrorCodes.PROTOCOL_ERROR),
-        (continuation_alone, ErrorCodes.PROTOCOL_ERROR),
-        (data_within_headers, ErrorCodes.PROTOCOL_ERROR),
-        (longer_than_declared, ErrorCodes.PROTOCOL_ERROR),
-        (huge_header_list, ErrorCodes.ENHANCE_YOUR_CALM),
-        (endless_continuation, ErrorCodes.PROTOCOL_ERROR),
+        rule("6.5", settings_on_a_stream, ErrorCodes.PROTOCOL_ERROR),
+        rule("6.5", settings_of_odd_length, ErrorCodes.FRAME_SIZE_ERROR),
+        rule("6.5", acknowledgement_with_settings, ErrorCodes.FRAME_SIZE_ERROR),
+        rule("6.5.2", large_initial_window, ErrorCodes.FLOW_CONTROL_ERROR),
+        rule("6.5.2", push_that_is_no_flag, ErrorCodes.PROTOCOL_ERROR),
+        rule("6.1", data_on_the_connection, ErrorCodes.PROTOCOL_ERROR),
+        rule("6.2", headers_on_the_connection, ErrorCodes.PROTOCOL_ERROR),
+        rule("6.4", reset_of_the_connection, ErrorCodes.PROTOCOL_ERROR),
+        rule("6.4", short_reset, ErrorCodes.FRAME_SIZE_ERROR),
+        rule("8.4", pushed_by_a_client, ErrorCodes.PROTOCOL_ERROR),
+        rule("6.8", goaway_on_a_stream, ErrorCodes.PROTOCOL_ERROR),
+        rule("6.9", short_window_update, ErrorCodes.FRAME_SIZE_ERROR),
+        rule("6.1", padding_longer_than_the_frame, ErrorCodes.PROTOCOL_ERROR),
+        rule("8.3", response_field_in_a_request, ErrorCodes.PROTOCOL_ERROR),
+        rule("8.3", method_twice, ErrorCodes.PROTOCOL_ERROR),
+        rule("8.2.1", line_end_in_a_value, ErrorCodes.PROTOCOL_ERROR),
+        rule("8.2.2", te_other_than_trailers, ErrorCodes.PROTOCOL_ERROR),
+        rule("6.1", index_zero, ErrorCodes.COMPRESSION_ERROR, "7541"),
+        rule("2.3.3", index_beyond_the_table, ErrorCodes.COMPRESSION_ERROR, "7541"),
+        rule("6.3", table_size_over_the_setting, ErrorCodes.COMPRESSION_ERROR, "7541"),
+        rule("4.2", table_size_behind_a_field, ErrorCodes.COMPRESSION_ERROR, "7541"),
+        rule("5.1", endless_integer, ErrorCodes.COMPRESSION_ERROR, "7541"),
+        rule("5.2", end_of_string_in_huffman, ErrorCodes.COMPRESSION_ERROR, "7541"),
+        rule("8.2.1", uppercase, ErrorCodes.PROTOCOL_ERROR),
+        rule("8.3.1", no_path, ErrorCodes.PROTOCOL_ERROR),
+        rule("8.3", pseudo_behind, ErrorCodes.PROTOCOL_ERROR),
+        rule("8.2.2", connection_field, ErrorCodes.PROTOCOL_ERROR),
+        rule("4.3", garbled_block, ErrorCodes.COMPRESSION_ERROR),
+        rule("5.1.1", even_stream, ErrorCodes.PROTOCOL_ERROR),
+        rule("5.1", data_on_idle, ErrorCodes.PROTOCOL_ERROR),
+        rule("5.1", reset_of_idle, ErrorCodes.PROTOCOL_ERROR),
+        rule("4.2", long_frame, ErrorCodes.FRAME_SIZE_ERROR),
+        rule("4.2", begin_of_long_frame, ErrorCodes.FRAME_SIZE_ERROR),
+        rule("6.9.1", window_overflow, ErrorCodes.FLOW_CONTROL_ERROR),
+        rule("6.9", zero_increment, ErrorCodes.PROTOCOL_ERROR),
+        rule("6.5.2", wrong_setting, ErrorCodes.PROTOCOL_ERROR),
+        rule("6.7", short_ping, ErrorCodes.FRAME_SIZE_ERROR),
+        rule("6.7", ping_on_a_stream, ErrorCodes.PROTOCOL_ERROR),
+        rule("6.10", continuation_alone, ErrorCodes.PROTOCOL_ERROR),
+        rule("6.10", data_within_headers, ErrorCodes.PROTOCOL_ERROR),
+        rule("8.1.1", longer_than_declared, ErrorCodes.PROTOCOL_ERROR),
+        rule("10.5.1", huge_header_list, ErrorCodes.ENHANCE_YOUR_CALM),
+        rule("10.5.1", endless_continuation, ErrorCodes.PROTOCOL_ERROR),
     ],
-    ids=lambda value: getattr(value, "__name__", ""),
 )
 @pytest.mark.rfc("9113", "5.4.1")
 def test_who_breaks_the_rules_gets_goaway_with_the_reason(wrong, code):
