@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from scripts.benchmarks import report
-from scripts.benchmarks.measure import Bench, Sample
+from scripts.benchmarks.measure import Bench, Contention, Sample
 from scripts.benchmarks.network import ROOT, BenchError, Networks, compile_programs
 from scripts.benchmarks.results import Results
 from scripts.benchmarks.workloads import FULL, QUICK, VARIANTS, WORKLOADS, Workload
@@ -90,10 +90,12 @@ def run(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="tunstack-bench-") as folder:
         programs = Path(folder)
         compile_programs(programs)
+        contention = Contention()
         with Networks(programs, options.variant or VARIANTS, profile) as networks:
             samples = Bench(programs, networks).run(_chosen(options.only), effort, _show)
     counts = {name: server.counts for name, server in networks.servers.items() if server.counts}
     results = Results(samples)
+    about["others_share"] = round(contention.share(), 3)
     remarks = report.notes(results, counts, about)
     report.print_table(results, remarks, Console())
     if options.json:

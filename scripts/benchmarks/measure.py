@@ -9,6 +9,7 @@ measurement carries the wake-up latency around it, for comparisons within one st
 import json
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,27 @@ class Bench:
                     samples.append(self.sample(workload, variant, number, effort))
                     progress(samples[-1])
         return samples
+
+
+class Contention:
+    """How much of the processors other programs use from now on: the figures suffer from it."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        self._others = _time_of_others()
+
+    def share(self) -> float:
+        """0 to 1, once our servers have ended."""
+        elapsed = (time.monotonic() - self._start) * len(PROCESSORS)
+        return min(max((_time_of_others() - self._others) / elapsed, 0.0), 1.0)
+
+
+def _time_of_others() -> float:
+    """Seconds of all processors that went neither to this process and its children nor idle."""
+    fields = Path("/proc/stat").read_text(encoding="ascii").partition("\n")[0].split()[1:9]
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields)
+    busy = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+    return busy - sum(os.times()[:4])
 
 
 def _places(placement: Placement) -> tuple[list[int], list[int]]:

@@ -18,7 +18,7 @@ from scripts.benchmarks.workloads import GOALS, UNITS, VARIANTS, Effort
 
 HEADINGS = {"veth": "kernel", "offload": "tunstack", "plain": "plain packets"}
 LEFT = {0, 1}  # columns of words
-WIDTH = 110  # characters that the table needs
+WIDTH = 116  # characters that the table needs
 
 Counts = Mapping[str, Mapping[str, int]]
 
@@ -56,7 +56,6 @@ def environment(command: str, effort: Effort) -> dict[str, Any]:
         "kernel": platform.release(),
         "processor": _processor(),
         "processors": os.cpu_count(),
-        "load_average": round(os.getloadavg()[0], 2),
         "command": command,
         "effort": asdict(effort),
     }
@@ -76,7 +75,7 @@ def notes(results: Results, counts: Counts, about: Mapping[str, Any]) -> list[st
     lines = [
         *_segments(counts),
         f"wake-up latency: {least:.1f} µs at least, {middle:.1f} median, {most:.1f} at most",
-        f"load average before the run: {about['load_average']}",
+        f"other programs used {about['others_share']:.0%} of the processors meanwhile",
     ]
     mixed = [row.figure.name for row in results.rows if not row.one_state]
     if mixed:

@@ -1,12 +1,14 @@
 import json
 import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
 from scripts.benchmarks.measure import Sample
 from scripts.benchmarks.results import Results
 from scripts.benchmarks.workloads import GOALS, VARIANTS, WORKLOADS
-from tests.support.playground import call, require
+from tests.support.playground import call, eventually, require
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "scripts.benchmarks", "--rounds", "1", "--seconds", "0.2"]
@@ -58,6 +60,23 @@ def test_offload_moves_super_segments_both_ways(tmp_path):
     for counters in counts.values():
         assert counters.get("TcpRetransSegs", 0) <= 5, "a busy machine may cause a probe"
         assert counters["link.dropped"] == 0
+
+
+def test_control_c_ends_everything_it_started(tmp_path):
+    process = subprocess.Popen(
+        [*COMMAND, "--rounds", "1000"],
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    with process:
+        assert "bulk.down" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+        assert process.wait(20) == 130
+    assert eventually(lambda: not processes_of(tmp_path))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_workload_that_does_not_exist_is_named_with_those_that_do():
