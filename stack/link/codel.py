@@ -43,6 +43,8 @@ class _CoDelBottleneck:
     changes that, so turns that are over are taken whenever somebody asks.
     """
 
+    decides_late = True
+
     def __init__(self, spec: CoDel, counters: QueueCounters, sender: Sender) -> None:
         self._spec = spec
         self._limits = Limits(spec.packets, spec.octets)

@@ -72,7 +72,11 @@ class Impairments:
         self.counters = ImpairmentCounters()
         self._rng = rng
         self._lost = decision(faults.loss, rng)
+        self._duplicate = faults.duplicate
         self._bottleneck = self._make_bottleneck()
+        self._enter = self._travel if self._bottleneck is None else self._bottleneck.push
+        late = self._bottleneck is not None and self._bottleneck.decides_late
+        self._undecided = self._bottleneck if late else None
         # What most links have not costs one look at a flag.
         self._disturbs = bool(faults.corrupt or faults.jitter or faults.reorder)
         self._delay = faults.delay
@@ -96,6 +100,11 @@ class Impairments:
             self._lost or self._bottleneck or self._disturbs or faults.duplicate or faults.delay
         )
 
+    @property
+    def keeps_order(self) -> bool:
+        """Whether no packet arrives before one that entered earlier."""
+        return not self.faults.reorder
+
     def __len__(self) -> int:
         """Packets that have left the bottleneck, or are bound to, and have not arrived."""
         return len(self._travelling)
@@ -110,14 +119,14 @@ class Impairments:
             self.counters.lost += 1
             return
         self._enter(data, now)
-        if self.faults.duplicate and self._happens(self.faults.duplicate):
+        if self._duplicate and self._happens(self._duplicate):
             self.counters.duplicated += 1
             self._enter(data, now)
 
     def pop(self, now: int, limit: int | None = None) -> list[bytes]:
         """Returns up to `limit` packets that have arrived by `now`, in their order."""
-        if self._bottleneck is not None:
-            self._bottleneck.advance(now)
+        if self._undecided is not None:
+            self._undecided.advance(now)
         travelling = self._travelling
         arrived: list[bytes] = []
         while travelling and travelling[0][0] <= now:
@@ -129,18 +138,12 @@ class Impairments:
     def next_deadline(self) -> int | None:
         """When the next packet may arrive: not before, and later only if the queue drops it."""
         due = self._travelling[0][0] if self._travelling else None
-        if self._bottleneck is None or (turn := self._bottleneck.next_turn) is None:
+        if self._undecided is None or (turn := self._undecided.next_turn) is None:
             return due
         return turn + self._delay if due is None else min(due, turn + self._delay)
 
     def _happens(self, probability: float) -> bool:
         return probability > 0 and self._rng.random() < probability
-
-    def _enter(self, data: bytes, now: int) -> None:
-        if self._bottleneck is None:
-            self._travel(data, now)
-        else:
-            self._bottleneck.push(data, now)
 
     def _travel(self, data: bytes, departure: int) -> None:
         """The packet has left the bottleneck."""

@@ -43,7 +43,12 @@ class Sender:
 
 
 class Bottleneck(Protocol):
-    """A queue and its sender. It keeps no timer: the past is worked out when it is asked."""
+    """A queue and its sender. It keeps no timer: the past is worked out when it is asked.
+
+    With `decides_late`, what becomes of a packet is open until its turn.
+    """
+
+    decides_late: bool
 
     def push(self, data: bytes, now: int) -> None:
         """A packet comes at `now` (µs, never going back)."""
@@ -102,6 +107,8 @@ class _DropTailBottleneck:
     those that wait only the times are kept.
     """
 
+    decides_late = False
+
     def __init__(self, spec: DropTail, counters: QueueCounters, sender: Sender) -> None:
         self._limits = Limits(spec.packets, spec.octets)
         self._mark_above = spec.mark_above
@@ -120,14 +127,15 @@ class _DropTailBottleneck:
             sender.send(data, now)
             return
         self.advance(now)
-        if self._limits.refuse(len(data), len(self._waiting), self._octets):
+        waiting, length = self._waiting, len(data)
+        if self._limits.refuse(length, len(waiting), self._octets):
             self._counters.queue_dropped += 1
             return
-        if 0 < self._mark_above < len(self._waiting) and (marked := ecn.marked(data)):
+        if 0 < self._mark_above < len(waiting) and (marked := ecn.marked(data)):
             self._counters.marked += 1
             data = marked
-        self._waiting.append((sender.free_at, len(data)))
-        self._octets += len(data)
+        waiting.append((sender.free_at, length))
+        self._octets += length
         sender.send(data, now)
 
     def advance(self, now: int) -> None:

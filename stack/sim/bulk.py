@@ -92,7 +92,9 @@ class _Sink:
 
     def _read(self, connection: Connection) -> None:
         now = self._net.now
-        while taken := connection.receive_into(self._room, now):
+        taken = len(self._room)
+        while taken == len(self._room):
+            taken = connection.receive_into(self._room, now)
             self._bulk.received += taken
         if connection.eof and self._bulk.done is None:
             self._bulk.done = now

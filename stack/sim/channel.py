@@ -1,6 +1,6 @@
 """One direction of a wire: taps, faults on purpose, faults by chance, and the way to the end."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from functools import partial
 from typing import Protocol
@@ -58,6 +58,7 @@ class Channel:
         self._rules: Rules | None = None  # made with the first rule
         self._network = network
         self._due: int | None = None  # the one entry in the schedule that counts
+        self._keeps_order = impairments.keeps_order
 
     def receive_by(self, receiver: Receiver, *, at_once: bool = False) -> None:
         """Hands what arrives to `receiver`. With `at_once` it may be called while another
@@ -72,7 +73,7 @@ class Channel:
             self._rules = Rules(self.direction)
         self._rules.add(rule)
 
-    def send(self, packets: Iterable[bytes], now: int) -> None:
+    def send(self, packets: Sequence[bytes], now: int) -> None:
         """Packets enter, in their order."""
         push, mtu = self.impairments.push, self.mtu
         if self._at_once and self._rules is None and not self._exit:
@@ -86,7 +87,8 @@ class Channel:
                 push(data, now)
             else:
                 self._judge(self._rules, data, now)
-        self._rearm()
+        if self._due is None or not self._keeps_order:
+            self._rearm()
 
     def _pass(self, data: bytes, now: int) -> None:
         self.impairments.counters.passed += 1
