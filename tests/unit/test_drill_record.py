@@ -157,7 +157,10 @@ def test_a_script_that_this_stack_does_not_follow_says_where(tmp_path):
         writer.close()
     recorded = record(path)
     assert not recorded.passes
-    assert "this stack leaves it in line" in recorded.remark
+    assert "this stack leaves it in line 14" in recorded.remark
+    assert run(parse(recorded.text, "recorded")).failure is None
+    assert "// Here this stack does something else: the packet differs" in recorded.text
+    assert "\n// +0.001 > S. 0:0(0) ack 1 win 1\n" in recorded.text
 
 
 def test_what_cannot_be_recorded_is_told(tmp_path):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from stack.core.host import Host
 from stack.sim.drill import ScriptError, packets, parse, run
 from stack.sim.drill.report import report, summary
 
@@ -329,3 +330,15 @@ def test_a_command_that_means_nothing_here_is_noted():
 def test_a_host_that_cannot_be_is_an_error_of_the_script():
     with pytest.raises(ScriptError, match="an MTU of 1040 is too small"):
         run(parse("--mss=1000\n" + LISTEN, "x.pkt"))
+
+
+def test_a_stack_that_breaks_is_a_failure_with_its_traceback(monkeypatch):
+    def broken(*_):
+        raise KeyError("nothing here")
+
+    monkeypatch.setattr(Host, "receive", broken)
+    found = failure(ESTABLISHED)
+    assert found is not None
+    assert found.what == "the stack broke: KeyError: 'nothing here'"
+    assert found.event.line == 4
+    assert any("in broken" in line for line in found.details)

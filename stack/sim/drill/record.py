@@ -1,7 +1,7 @@
 """Writes a script from a capture of one connection, and makes sure that it passes."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -20,7 +20,7 @@ _PACES = ((200, 2_000), (0, 2_000), (200, 20_000), (2_000, 20_000), (20_000, 100
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A script: its text, whether it passes, and a line about that."""
+    """A script: its text, whether all of it passes, and a line about that."""
 
     text: str
     passes: bool
@@ -46,32 +46,54 @@ def record(path: Path, *, address: str | None = None, connection: int | None = N
     the capture. Raises UsageError when the file holds no connection to be recorded.
     """
     found = captured(path, address, connection)
-    best: _Attempt | None = None
-    for guess in _guesses():
-        attempt = _try(found, guess, path.name)
-        if best is None or attempt.reach > best.reach:
-            best = attempt
-        if attempt.failure is None:
-            break
-    assert best is not None
+    best = _climb(found, path.name)
+    if best.failure is None:
+        best = _tighten(found, best, path.name)
     return _told(best, len(found.segments))
 
 
-def _guesses() -> Iterator[Guess]:
-    """From the most exact to the loosest."""
+def _climb(found: Captured, name: str) -> _Attempt:
+    """From the likeliest guess on, changes one thing at a time as long as more lines come
+    true: what one line needs is settled before the next one matters.
+    """
+    best = _try(found, Guess(), name)
+    tried = {best.guess}
+    improved = True
+    while best.failure is not None and improved:
+        improved = False
+        for guess in _neighbours(best.guess):
+            if guess in tried:
+                continue
+            tried.add(guess)
+            attempt = _try(found, guess, name)
+            if attempt.reach > best.reach:
+                best, improved = attempt, True
+                break
+    return best
+
+
+def _neighbours(guess: Guess) -> Iterator[Guess]:
+    """Guesses that differ in one thing, the exact ones first."""
+    for gather, prompt in _PACES:
+        yield replace(guess, gather=gather, prompt=prompt)
+    yield replace(guess, reads=not guess.reads)
+    yield replace(guess, nodelay=not guess.nodelay)
+    yield replace(guess, closes=not guess.closes)
+    for tolerance in _TOLERANCES:
+        yield replace(guess, tolerance=tolerance)
+    yield replace(guess, windows=False)
+
+
+def _tighten(found: Captured, passing: _Attempt, name: str) -> _Attempt:
+    """What was loosened on the way may turn out to be needless."""
     for windows, tolerance in product((True, False), _TOLERANCES):
-        for reads, nodelay, closes, (gather, prompt) in product(
-            (True, False), (False, True), (False, True), _PACES
-        ):
-            yield Guess(
-                gather=gather,
-                prompt=prompt,
-                nodelay=nodelay,
-                reads=reads,
-                windows=windows,
-                closes=closes,
-                tolerance=tolerance,
-            )
+        guess = replace(passing.guess, windows=windows, tolerance=tolerance)
+        if guess == passing.guess:
+            break
+        attempt = _try(found, guess, name)
+        if attempt.failure is None:
+            return attempt
+    return passing
 
 
 def _try(found: Captured, guess: Guess, name: str) -> _Attempt:
@@ -91,5 +113,14 @@ def _told(best: _Attempt, packets: int) -> Recorded:
         remark = f"{packets} packets; passes within {tolerance} ms{exact}"
         return Recorded(best.text, True, remark)
     failure = best.failure
-    remark = f"{packets} packets; this stack leaves it in line {failure.event.line}: {failure.what}"
-    return Recorded(best.text, False, remark)
+    line = failure.event.line
+    remark = f"{packets} packets; this stack leaves it in line {line}: {failure.what}"
+    return Recorded(_cut(best.text, line, failure.what), False, remark)
+
+
+def _cut(text: str, line: int, what: str) -> str:
+    """The script up to what this stack does otherwise; the rest stays to be read."""
+    lines = text.splitlines()
+    kept, rest = lines[: line - 1], lines[line - 1 :]
+    note = ["", f"// Here this stack does something else: {what}"]
+    return "\n".join([*kept, *note, *(f"// {one}" for one in rest)]) + "\n"

@@ -52,6 +52,7 @@ class Rewriter:
         self._fd = 3 if captured.active else 4
         self._established = False
         self._ended = False  # our side has sent its FIN or a reset
+        self._longest_write = 0
         self._written = 1  # next number of ours that was not written yet
         self._received = Ranges(_RANGES_MAX)
         self._read = 1  # next number of theirs that was not read yet
@@ -108,6 +109,8 @@ class Rewriter:
             yield "--set=window_scaling=false"
         if ours.window_scale not in (None, wanted_scale(TcpConfig().largest_window)):
             yield f"--set=receive_buffer={self._receive_buffer(ours.window_scale or 0)}"
+        if self._longest_write > TcpConfig().first_send_buffer:
+            yield f"--set=send_buffer={self._longest_write}"
         if self._tells_scaled_window():
             yield "--set=scaled_window_update=true"
 
@@ -232,6 +235,7 @@ class Rewriter:
                 if later.tcp.flags & PSH:
                     break
         size = end - self._written
+        self._longest_write = max(self._longest_write, size)
         self._event(moment, f"write({self._fd}, ..., {size}) = {size}")
         self._written = end
 

@@ -1,5 +1,6 @@
 """Runs a script against a host in virtual time."""
 
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NoReturn
@@ -114,6 +115,10 @@ class _Runner:
             failure = self._failure(stopped.event, stopped.mismatch)
         except Mismatch as mismatch:
             failure = self._failure(event, mismatch)
+        except UsageError:
+            raise
+        except Exception as error:
+            failure = self._failure(event, _broken(error))
         machine = self._machine
         return Outcome(self._script, failure, tuple(self._notes), tuple(machine.seen), machine.time)
 
@@ -377,6 +382,14 @@ class _Runner:
             raise ScriptError(f"{self._script.name}:{event.line}", str(error)) from None
         self._machine.configure(self._settings.host)
         self._notes += [f"{self._script.name}:{event.line}: {note}" for note in notes]
+
+
+def _broken(error: Exception) -> Mismatch:
+    """The stack itself went wrong: its traceback is what helps."""
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    return Mismatch(
+        f"the stack broke: {type(error).__name__}: {error}", tuple(f"  {line}" for line in lines)
+    )
 
 
 def _off(actual: int, earliest: int, latest: int) -> int:
