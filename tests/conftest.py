@@ -1,16 +1,11 @@
 """Fixtures of all tests, and how hard Hypothesis tries."""
 
 import os
-import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.endpoint import Endpoint, Peer
-
-# A shell starts what runs in the background with SIGINT ignored, which every program that the
-# tests start would inherit: Ctrl-C could not be tested.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 settings.register_profile(
@@ -18,6 +13,12 @@ settings.register_profile(
 )
 settings.register_profile("long", deadline=None, max_examples=2000, suppress_health_check=_SLOW)
 settings.load_profile("long" if os.environ.get("TUNSTACK_FUZZ") == "long" else "normal")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _state_of_their_own(tmp_path_factory):
+    """Commands under test keep their certificate in a folder of the session's."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from stack._native import ffi, lib
 from stack.core.ip import icmp
 from stack.core.ip.headers import Protocol
 from stack.core.ip.icmp import EchoReply, EchoRequest, IcmpError
-from stack.core.tcp import icmp_errors
+from stack.core.tcp import icmp_errors, mtu_reports
 from stack.core.tcp.arrive import segment_arrives
 from stack.core.udp import icmp_errors as udp_errors
 from stack.core.udp.arrive import datagram_arrives
@@ -220,4 +220,4 @@ def expire(host: "Host", now: int) -> None:
             error = icmp.time_exceeded(packet, addresses=host.local)
             _reply_error(host, error, Why.REASSEMBLY_TIMEOUT, now)
     for destination in host.path_mtu.expire(now):
-        icmp_errors.path_changed(host, destination)
+        mtu_reports.path_changed(host, destination)

@@ -29,6 +29,7 @@ from stack.core.tcp.fast_open import Cookies
 from stack.core.tcp.isn import Secrets
 from stack.core.tcp.listener import Listener
 from stack.core.tcp.memory import Budget
+from stack.core.tcp.metrics import MetricsCache
 from stack.core.tcp.states import Cause, State
 from stack.core.tcp.syn_cookies import SynCookies
 from stack.core.timers import TimerQueue
@@ -82,6 +83,7 @@ class Host:
         self._challenge_limiter = IcmpLimiter(challenges, challenges)
         self.flows = ffi.gc(lib.flow_table_new(random_bytes(16)), lib.flow_table_free)
         self.buffer_memory = Budget(self.config.tcp.buffer_memory)
+        self.metrics = MetricsCache(self.config.tcp.metrics_limit, self.config.tcp.metrics_lifetime)
         self.connections: dict[int, Connection] = {}
         self.listeners: dict[int, list[Listener]] = {}
         self.ready_to_send: deque[Connection] = deque()
@@ -109,11 +111,10 @@ class Host:
     def receive(self, inbound: "Inbound", now: int) -> None:
         """Processes packets that came in together."""
         self.now = now
-        packets = inbound.packets
         arrived = inbound.count
         octets = 0
         for index in range(arrived):
-            packet = ffi.addressof(packets, index)
+            packet = inbound.slot(index)
             octets += packet.length
             data = inbound.data(index) if self.observed else b""
             verdict, detail = deliver.packet_arrives(self, packet, now)

@@ -39,7 +39,7 @@ class Why(Reason):
     LIMITED_TRANSMIT = "new data on a duplicate ACK: limited transmit", "RFC 3042 §2"
     FIN = "application closed its side: FIN behind the last data", "RFC 9293 §3.6"
     DELAYED_ACK = "delayed ACK timer ran out", "RFC 9293 §3.8.6.3"
-    SECOND_SEGMENT = "second full-sized segment: acknowledged at once", "RFC 5681 §4.2"
+    SECOND_SEGMENT = "more than one full-sized segment: acknowledged at once", "RFC 5681 §4.2"
     QUICK_ACK = "acknowledged at once: the peer is in slow start", "RFC 5681 §4.2"
     PUSHED_ACK = "acknowledged at once: the application read what a PSH ended", "RFC 1122 §4.2.3.2"
     OUT_OF_ORDER = "out-of-order segment: duplicate ACK shows the gap", "RFC 5681 §4.2"
@@ -56,6 +56,7 @@ class Why(Reason):
         "RFC 8985 §6.2",
     )
     PARTIAL_ACK = "partial ACK: retransmits the next hole", "RFC 6582 §3.2"
+    MTU_PROBE = "new data in a segment that tries a larger path MTU", "RFC 4821 §7"
     PATH_MTU = "retransmission in segments that fit the path", "RFC 1191 §6.4; RFC 8201 §5.4"
     RTO = "retransmission timeout", "RFC 6298 §5.4"
     LOSS_PROBE = "tail loss probe", "RFC 8985 §7.3"

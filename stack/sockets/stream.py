@@ -41,11 +41,15 @@ class Stream:
         self._error_told = self.connection.error != 0
         return self.connection.error
 
-    def send(self, data: memoryview, patience: Patience, *, urgent: bool = False) -> int:
+    def send(
+        self, data: memoryview, patience: Patience, *, urgent: bool = False, more: bool = False
+    ) -> int:
         """Waits until some of `data` is taken, for ever until all of it is; `urgent` up to
-        its last byte.
+        its last byte, and with `more` to come at once.
         """
         sent = 0
+        if more != self.connection.cork.more:
+            self.connection.cork.expect_more(self.connection, more)
         while True:
             sent += self._offer(data[sent:], urgent=urgent)
             if sent == len(data) or (sent and patience.timeout is not None):

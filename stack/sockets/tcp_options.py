@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
 from stack.core.tcp.config import TcpConfig
+from stack.core.tcp.congestion import ALGORITHMS
 from stack.core.tcp.connection import Connection
 from stack.core.tcp.listener import Listener
 from stack.core.tcp.states import State
-from stack.errors import UsageError
 from stack.sockets import tcp_info
 from stack.sockets.names import error_of, family_of
 from stack.sockets.options import Option, Options, number, switch, within_bounds
@@ -81,13 +81,14 @@ class Settings(Options):
 
 class _Live(NamedTuple):
     """A setting of a connection: how its value is read, given to the connection and taken
-    from there, and what it is before anyone has set it.
+    from there, what it is before anyone has set it, and how what was set is told.
     """
 
     read: Callable[[bytes], Any]
     apply: Callable[[Connection, Any], None]
     current: Callable[[Connection], int | bytes]
     unset: Callable[[Settings], int | bytes]
+    shown: Callable[[Any], int | bytes] = int
 
 
 def _live(name: str, size: int = 4) -> Option:
@@ -97,8 +98,8 @@ def _live(name: str, size: int = 4) -> Option:
     def get(settings: Settings) -> int | bytes:
         if settings.connection is not None:
             return live.current(settings.connection)
-        given: int | bytes | None = settings.given.get(name)
-        return live.unset(settings) if given is None else given
+        given = settings.given.get(name)
+        return live.unset(settings) if given is None else live.shown(given)
 
     def put(settings: Settings, value: bytes) -> None:
         settings.given[name] = live.read(value)
@@ -160,8 +161,11 @@ def _read_buffer(value: bytes) -> int:
     return within_bounds(number(value))
 
 
-def _read_name(value: bytes) -> bytes:
-    return value.split(b"\0")[0][: _NAME_LENGTH - 1].ljust(_NAME_LENGTH, b"\0")
+def _read_algorithm(value: bytes) -> str:
+    name = value.split(b"\0")[0][: _NAME_LENGTH - 1].decode("ascii", "replace")
+    if name not in ALGORITHMS:
+        raise error_of(errno.ENOENT)
+    return name
 
 
 # ---- giving to a connection -----------------------------------------------------------------
@@ -189,14 +193,9 @@ def _keepalive(name: str, unit: int) -> Callable[[Connection, int], None]:
     return apply
 
 
-def _set_congestion(connection: Connection, name: bytes) -> None:
-    wanted = name.rstrip(b"\0").decode("ascii", "replace")
-    if wanted == connection.congestion.name:
-        return
-    try:
-        connection.use_congestion(wanted)
-    except UsageError:
-        raise error_of(errno.ENOENT) from None
+def _set_congestion(connection: Connection, name: str) -> None:
+    if name != connection.congestion.name:
+        connection.use_congestion(name)
 
 
 def _set_mss(connection: Connection, size: int) -> None:
@@ -220,8 +219,7 @@ def _traffic_class(version: int) -> Callable[[Connection, int], None]:
 
 
 def _pace(connection: Connection, rate: int) -> None:
-    connection.pacer.allow(rate)
-    connection.wants_output()
+    connection.limit_pacing(rate)
 
 
 def _pad(name: str) -> bytes:
@@ -267,12 +265,13 @@ LIVE: dict[str, _Live] = {
         lambda _: 0,
     ),
     "congestion": _Live(
-        _read_name,
+        _read_algorithm,
         _set_congestion,
         lambda c: _pad(c.congestion.name),
         lambda s: _pad(s.defaults.congestion),
+        _pad,
     ),
-    "pacing": _Live(_read_rate, _pace, lambda c: _rate(c.pacer.limit), lambda _: _rate(0)),
+    "pacing": _Live(_read_rate, _pace, lambda c: _rate(c.pacer.limit), lambda _: _rate(0), _rate),
     "mss": _Live(_read_mss, _set_mss, lambda c: int(c.tcb.snd_mss), _default_mss),
     "send_buffer": _Live(
         _read_buffer,

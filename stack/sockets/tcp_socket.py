@@ -20,7 +20,7 @@ from stack.sockets.waiting import Patience
 if TYPE_CHECKING:
     from stack.sockets.blocking import BlockingHost
 
-_SEND_FLAGS = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL | socket.MSG_OOB
+_SEND_FLAGS = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL | socket.MSG_OOB | socket.MSG_MORE
 _SENDTO_FLAGS = _SEND_FLAGS | socket.MSG_FASTOPEN
 _RECEIVE_FLAGS = socket.MSG_DONTWAIT | socket.MSG_PEEK | socket.MSG_WAITALL | socket.MSG_OOB
 
@@ -229,9 +229,10 @@ class Socket(SocketBase):
         """Sends and returns the number of bytes taken: all of them unless there is a timeout."""
         view = memoryview(data).cast("B")
         patience = self._patience(flags, _SEND_FLAGS)
-        urgent = bool(flags & socket.MSG_OOB)
+        urgent, more = bool(flags & socket.MSG_OOB), bool(flags & socket.MSG_MORE)
         with self._driver.calling():
-            return self._stream_to_send(patience).send(view, patience, urgent=urgent)
+            stream = self._stream_to_send(patience)
+            return stream.send(view, patience, urgent=urgent, more=more)
 
     def sendto(self, data: Buffer, *arguments: Any) -> int:
         """Takes data, perhaps flags, and an address. With MSG_FASTOPEN it connects to there,
@@ -274,12 +275,12 @@ class Socket(SocketBase):
         """Sends everything, as long as the timeout allows for the whole."""
         view = memoryview(data).cast("B")
         patience = self._patience(flags, _SEND_FLAGS)
-        urgent = bool(flags & socket.MSG_OOB)
+        urgent, more = bool(flags & socket.MSG_OOB), bool(flags & socket.MSG_MORE)
         with self._driver.calling():
             stream = self._stream_to_send(patience)
-            sent = stream.send(view, patience, urgent=urgent)
+            sent = stream.send(view, patience, urgent=urgent, more=more)
             while sent < len(view):
-                sent += stream.send(view[sent:], patience, urgent=urgent)
+                sent += stream.send(view[sent:], patience, urgent=urgent, more=more)
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         """Up to `bufsize` bytes; none at the end of the stream."""

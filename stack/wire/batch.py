@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from stack._native import ffi, lib
 
 if TYPE_CHECKING:
-    from stack._native import Array, Batch, Buffer, Bytes, Outgoing, Packet
+    from stack._native import Array, Batch, Bytes, Outgoing, Packet
 
 CAPACITY = lib.BATCH_PACKETS
 PACKET_MAX = 40 + 65535  # an IPv6 header and the longest payload it can announce
@@ -56,15 +56,18 @@ class Inbound:
 
         Raises ValueError for more than 64 of them.
         """
-        self.raw.count = 0
+        raw, slots = self.raw, self._slots
         kept = self._kept = []
-        for index, data in enumerate(packets):
+        for data in packets:
+            index = len(kept)
             if index == CAPACITY:
                 raise ValueError(f"more than {CAPACITY} packets in one batch")
+            if index == len(slots):
+                self.slot(index)
             view = ffi.from_buffer("uint8_t[]", data)
             kept.append(view)
-            lib.packet_parse(self.slot(index), view, len(data), 0)
-            self.raw.count = index + 1
+            lib.packet_parse(slots[index], view, len(data), 0)
+        raw.count = len(kept)
 
     def slot(self, index: int) -> "Packet":
         """A packet by its place, 0…63."""
@@ -99,7 +102,7 @@ class Outbound:
     Text is borrowed from send rings, so the packets hold until one of them changes.
     """
 
-    __slots__ = ("_copied", "_kept", "_scratch", "_slots", "count", "details", "raw", "whys")
+    __slots__ = ("_kept", "_scratch", "_slots", "count", "details", "raw", "whys")
 
     capacity = CAPACITY
 
@@ -112,7 +115,6 @@ class Outbound:
         self._slots = [ffi.addressof(self.raw, index) for index in range(CAPACITY)]
         self._kept: list[Bytes] = []
         self._scratch: Bytes | None = None
-        self._copied: Buffer | None = None
 
     @property
     def full(self) -> bool:
@@ -149,16 +151,21 @@ class Outbound:
         """A copy of the whole IP packet. Raises IndexError beyond the last."""
         if not 0 <= index < self.count:
             raise IndexError(index)
-        if self._copied is None:
+        return self._copies(index, index + 1)[0]
+
+    def copies(self) -> list[builtins.bytes]:
+        """A copy of every packet."""
+        return self._copies(0, self.count)
+
+    def _copies(self, begin: int, end: int) -> list[builtins.bytes]:
+        if self._scratch is None:
             self._scratch = ffi.new("uint8_t[]", PACKET_MAX)
-            self._copied = ffi.buffer(self._scratch)
-        assert self._scratch is not None
-        length = lib.outgoing_copy(self._slots[index], self._scratch, PACKET_MAX)
-        return self._copied[:length]
+        copy, scratch = lib.outgoing_copy, self._scratch
+        view = ffi.buffer(scratch)
+        return [view[: copy(slot, scratch, PACKET_MAX)] for slot in self._slots[begin:end]]
 
     def __len__(self) -> int:
         return self.count
 
     def __iter__(self) -> Iterator[builtins.bytes]:
-        for index in range(self.count):
-            yield self.bytes(index)
+        return iter(self.copies())

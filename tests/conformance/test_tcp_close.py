@@ -351,6 +351,7 @@ def test_a_reset_does_not_end_time_wait(tcp):
     t.expect_state(State.TIME_WAIT)
 
 
+@pytest.mark.rfc("9293", "SHLD-4")
 @pytest.mark.rfc("9293", "MAY-2")
 @pytest.mark.rfc("6191", "2")
 @pytest.mark.parametrize(

@@ -187,6 +187,7 @@ def test_the_path_of_one_connection_serves_the_next_one_to_the_same_peer(tcp, ve
 # ---- unreachable ---------------------------------------------------------------------------------
 
 
+@pytest.mark.rfc("9293", "SHLD-26")
 @pytest.mark.rfc("9293", "MUST-54")
 @pytest.mark.rfc("5461", "4.1")
 @versions

@@ -297,6 +297,7 @@ def test_a_shrunken_window_stops_new_data_and_harms_nothing(tcp):
     assert t.tcp.send_queued == 0
 
 
+@pytest.mark.rfc("9293", "MAY-7")
 @pytest.mark.rfc("9293", "MUST-35")
 @pytest.mark.rfc("9293", "SHLD-16")
 @pytest.mark.rfc("9293", "SHLD-17")
@@ -370,6 +371,25 @@ def test_a_lost_piece_of_a_super_segment_is_repeated_alone(tcp):
     sent = t.take()
     assert [(one.seq, one.length) for one in sent] == [(2921, 1460)]
     assert sent[0].text == data[2920:4380]
+
+
+def test_offload_may_end_in_the_middle_of_a_transfer(tcp):
+    """An observer came: what was one super-segment is repeated in segments of the wire."""
+    t = established(tcp(offload=True, peer={"sack": False}))
+    data = bytes(range(250)) * 50
+    t.send(data)
+    t.take()
+    t.host.offload = False
+    t.expect(seq=1, length=1460, within=SECOND, why=Why.RTO)
+    got = 1461
+    while got < 12_501:
+        t.inject("A", ack=got)
+        for one in t.take():
+            assert one.length <= 1460
+            assert one.text == data[one.seq - 1 : one.seq - 1 + one.length]
+            got = max(got, one.end)
+    t.inject("A", ack=got)
+    assert t.tcp.send_queued == 0
 
 
 def test_a_fin_rides_on_the_last_piece_of_a_super_segment(tcp):

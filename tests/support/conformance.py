@@ -116,7 +116,8 @@ def _names(names: list[str]) -> str:
 def _order(key: tuple[str, str]) -> tuple[int, list[tuple[int, int | str]]]:
     rfc, place = key
     parts = re.findall(r"\d+|\D+", place)
-    return int(rfc), [(0, int(part)) if part.isdigit() else (1, part) for part in parts]
+    number = int(rfc) if rfc.isdigit() else 1 << 20  # drafts come last
+    return number, [(0, int(part)) if part.isdigit() else (1, part) for part in parts]
 
 
 if __name__ == "__main__":

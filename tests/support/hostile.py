@@ -12,6 +12,7 @@ from stack.core.tcp.connection import Connection
 from stack.core.tcp.states import State
 from stack.link.impair import Faults, Impairments
 from stack.wire.batch import Inbound
+from stack.wire.segment import build_icmp
 from tests.support import gso
 from tests.support.invariants import Watch, check_returned
 from tests.support.wirecheck import check
@@ -50,12 +51,15 @@ class Application:
     connection: Connection | None = None
     error: OSError | None = None
     done: bool = False
-    paused: bool = False
+    keep_open: bool = False  # who calls decides when to close
 
     def step(self, now: int) -> None:
         """Does what is possible now."""
         connection = self.connection
         if connection is None or self.done:
+            return
+        if self.keep_open:
+            self.received += connection.receive(1 << 30, now) if connection.available else b""
             return
         try:
             self._write(connection, now)
@@ -126,9 +130,15 @@ class Pair:
         b: dict[str, Any] | None = None,
         mtu: int = 1500,
         offload: str = "",
+        iss: int | None = None,
+        path_mtu: int | None = None,
     ) -> None:
-        """`offload`: the links take super-segments and either "cut" them or leave them "whole"."""
+        """`offload`: the links take super-segments and either "cut" them or leave them "whole".
+        `iss` is the initial sequence number of both. A router between them lets packets of
+        `path_mtu` bytes through and tells who sends larger ones.
+        """
         self.version = version
+        self._path_mtu = path_mtu
         self._whole = offload == "whole"
         self.now = SECOND
         both = faults if isinstance(faults, tuple) else (faults, faults)
@@ -141,6 +151,8 @@ class Pair:
         }
         for side in self.sides:
             side.host.offload = bool(offload)
+            if iss is not None:
+                side.host.secrets.initial_sequence = lambda path, now: iss
         self.listener = self.b.host.listen(ADDRESSES["b"][version], PORT)
 
     def connect(self, a: Application, b: Application) -> None:
@@ -148,19 +160,35 @@ class Pair:
         a.connection = self.a.host.connect(ADDRESSES["b"][self.version], PORT, self.now)
         self.settle()
 
-    def run(self, limit: int = 10**13) -> None:
-        """Until nothing is left to happen, for at most `limit` µs."""
-        end = self.now + limit
+    def run(self, limit: int | None = None) -> None:
+        """For `limit` µs, or until nothing is left to happen."""
+        end = None if limit is None else self.now + limit
         for _ in range(STEPS_MAX):
-            due = self._next()
-            if due is None or due > end:
+            if not self.step(end):
+                self.now = end or self.now
                 return
-            self.now = max(due, self.now)
-            self._arrive()
-            for side in self.sides:
-                side.host.on_deadline(self.now)
             self.settle()
         raise AssertionError(f"no end after {STEPS_MAX} steps, at {self.now / SECOND} s")
+
+    def step(self, end: int | None = None) -> bool:
+        """Goes to the next instant at which something happens, if it is not behind `end`."""
+        due = self._next()
+        if due is None or (end is not None and due > end):
+            return False
+        self.now = max(due, self.now)
+        self._arrive()
+        for side in self.sides:
+            side.host.on_deadline(self.now)
+        return True
+
+    def settle_hosts(self) -> None:
+        """Hosts send what they have; applications are the caller's matter."""
+        while True:
+            for side in self.sides:
+                side.watch.events(side.host.events())
+            sent = [self._transmit(side) for side in self.sides]
+            if not any(sent):
+                return
 
     def _next(self) -> int | None:
         times = [side.host.next_deadline() for side in self.sides]
@@ -203,9 +231,22 @@ class Pair:
             if self._whole:
                 pieces = list(chain.from_iterable(gso.packets(out, whole=True)))
             for data in pieces:
-                self._wires[side.name].push(data, self.now)
+                if self._path_mtu is None or len(data) <= self._path_mtu:
+                    self._wires[side.name].push(data, self.now)
+                else:
+                    self._too_big(side, data, self._path_mtu)
         side.watch.check()
         return sent
+
+    def _too_big(self, side: Side, data: bytes, mtu: int) -> None:
+        """The router drops a packet and says so (RFC 1191 §4, RFC 8201 §3)."""
+        other = self.b if side is self.a else self.a
+        source, version = ADDRESSES[other.name][self.version], self.version
+        kind, code, quoted = (3, 4, 28) if version == 4 else (2, 0, 1200)
+        message = build_icmp(
+            source, ADDRESSES[side.name][version], kind, code, rest=mtu, body=data[:quoted]
+        )
+        self._wires[other.name].push(message, self.now)
 
     # ---- judgement ------------------------------------------------------------------
 

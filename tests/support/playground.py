@@ -26,6 +26,7 @@ PACKAGES = {
     "nsenter": "util-linux",
     "unshare": "util-linux",
     "setpriv": "util-linux",
+    "chromium": "chromium",
 }
 
 

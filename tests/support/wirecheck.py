@@ -56,6 +56,7 @@ class _Side:
     ours: bool
     base: int = -1
     syn: Tcp | None = None
+    ecn: int = 0  # flags for ECN that any SYN of the connection had
     candidate: Tcp | None = None  # a SYN that may begin another connection
     end: int = 0  # behind the highest number sent, window probes aside
     fin: int | None = None
@@ -78,6 +79,7 @@ class _Side:
 
     def begin(self, tcp: Tcp) -> None:
         if tcp.flags & SYN:
+            self.ecn = tcp.flags & ECN | (self.ecn if tcp.seq == self.base else 0)
             self.syn, self.base = tcp, tcp.seq
         elif self.base < 0:
             self.base, self.end, self.contiguous = (tcp.seq - 1) & 0xFFFF_FFFF, 1, 1
@@ -296,9 +298,9 @@ def _timestamps(side: _Side, peer: _Side, tcp: Tcp) -> Iterator[str]:
 def _ecn(side: _Side, peer: _Side, packet: Packet, tcp: Tcp) -> Iterator[str]:
     if side.syn is None or peer.syn is None:  # before the answer, the SYN may offer it
         return
-    agreed = bool(peer.syn.flags & ECN)
+    agreed = bool(peer.ecn)
     if not tcp.flags & SYN:
-        agreed = agreed and bool(side.syn.flags & ECN)
+        agreed = agreed and bool(side.ecn)
     if tcp.flags & ECN and not agreed:
         yield "ECE, CWR or AE without ECN"
     if packet.tclass & 3 and not agreed:

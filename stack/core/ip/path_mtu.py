@@ -67,6 +67,13 @@ class PathMtu:
         )
         return new if new < current else None
 
+    def assume(self, packed: bytes, mtu: int, now: int) -> None:
+        """Takes what a sender found out by itself, up or down (RFC 4821 §5.2)."""
+        if mtu >= self.link_mtu:
+            self._known.pop(packed, None)
+        else:
+            self._remember(packed, _Estimate(mtu, now + LIFETIME_US, narrow=False))
+
     def _remember(self, packed: bytes, estimate: _Estimate) -> None:
         self._known.pop(packed, None)
         self._known[packed] = estimate

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from stack._native import lib
 from stack.core.events import RttSampled
 from stack.core.ready import Ready
-from stack.core.tcp import recovery, rtt, timeouts
+from stack.core.tcp import mtu_reports, recovery, rtt, timeouts
 from stack.core.tcp.congestion.base import Sample
 from stack.core.tcp.ecn import Mode
 from stack.core.tcp.recovery import Delivery
@@ -74,6 +74,8 @@ def _deliver(connection: "Connection", seg: "Packet", now: int) -> Delivery:
     if gt(seg.ack, tcb.snd_una):
         delivery.advanced = (seg.ack - tcb.snd_una) & MASK
         gone = connection.flight.acknowledge(seg.ack)
+        if not connection.mss_proven:
+            mtu_reports.on_acknowledged(connection, gone)
         # What SACK reported before was delivered then, not now.
         delivery.acked = [record for record in gone if not record.sacked]
         _release(connection, seg.ack)
@@ -89,6 +91,11 @@ def _release(connection: "Connection", ack: int) -> None:
     dropped = lib.ring_consume(connection.snd, acked)  # a FIN is not in the ring
     tcb.snd_una = ack
     tcb.bytes_acked += dropped
+    connection.soft_error = 0  # whatever it was, the path works
+    if connection.mtu_report is not None and gt(ack, connection.mtu_report.seq or 0):
+        connection.mtu_report = None  # it did fit
+    if connection.mtu_probe is not None:
+        connection.mtu_probe.on_acknowledged(connection, ack, connection.host.now)
     if tcb.backoff:
         # Karn's second half: the timeout stays backed off until something that was sent
         # only once is measured (RFC 6298 §5).

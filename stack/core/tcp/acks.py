@@ -52,12 +52,15 @@ class AckPolicy:
         connection.wants_output()
 
     def on_data(self, connection: "Connection", length: int, now: int) -> None:
-        """`length` bytes arrived in order: at once for every second full-sized segment
-        (SHLD-19) and while the peer is probably in slow start, else delayed.
+        """`length` bytes arrived in order: at once when more than one full-sized segment
+        waits (SHLD-19) and while the peer is probably in slow start, else delayed.
+
+        SHLD-19 asks for it at the second full one. But a short tail behind a full segment
+        that waited for the timer would look lost to the peer (RFC 8985 §7.2).
         """
         self.waiting += length
         self._full_size = max(self._full_size, min(length, connection.tcb.rcv_mss))
-        if self.waiting >= 2 * self._full_size:
+        if self.waiting > self._full_size:
             self.now(connection, Why.SECOND_SEGMENT)
         elif self._quick > 0:
             self._quick -= 1

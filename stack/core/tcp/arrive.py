@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 # RFC 7323 §5.5: after that long without a segment, ts_recent means nothing.
 _TIMESTAMP_AGE = 24 * 24 * 3600 * 1_000_000
+_OUT_OF_STEP_PAUSE = 500_000  # µs
 
 
 def segment_arrives(connection: "Connection", seg: "Packet", now: int) -> Verdict:
@@ -118,15 +119,28 @@ def _unacceptable(connection: "Connection", seg: "Packet", now: int) -> Verdict:
         return Verdict.DUPLICATE
     if seg.seq == (tcb.rcv_nxt - 1) & MASK and seg.text_length == 0:
         check_urg(connection, seg)
-        connection.acks.now(connection, Why.WINDOW_PROBED)
+        _out_of_step(connection, seg, Why.WINDOW_PROBED, now)
         return Verdict.KEEPALIVE
     if window.announced(tcb) == 0 and seg.seq == tcb.rcv_nxt:
         connection.acks.now(connection, Why.WINDOW_PROBED)
         _take_late_ack(connection, seg, now)
         check_urg(connection, seg)
         return Verdict.WINDOW_PROBE
-    connection.acks.now(connection, Why.OUT_OF_WINDOW)
+    _out_of_step(connection, seg, Why.OUT_OF_WINDOW, now)
     return Verdict.OUT_OF_WINDOW
+
+
+def _out_of_step(connection: "Connection", seg: "Packet", why: Why, now: int) -> None:
+    """Answers a segment that cannot be processed with where we stand.
+
+    Two hosts that disagree about that would answer each other's answers for ever. So
+    what carries nothing is answered at most twice a second, in the spirit of RFC 5961 §7.
+    """
+    if seg.text_length == 0 and not seg.flags & (lib.FLAG_SYN | lib.FLAG_FIN):
+        if now - connection.out_of_step_at < _OUT_OF_STEP_PAUSE:
+            return
+        connection.out_of_step_at = now
+    connection.acks.now(connection, why)
 
 
 def _take_late_ack(connection: "Connection", seg: "Packet", now: int) -> None:
@@ -154,7 +168,7 @@ def _check_timestamp(connection: "Connection", seg: "Packet", now: int) -> Verdi
     if sub(seg.tsval, tcb.ts_recent) >= 0 or now - tcb.ts_recent_at > _TIMESTAMP_AGE:
         return None
     connection.host.counters.count("PAWSEstab")
-    connection.acks.now(connection, Why.OLD_TIMESTAMP)
+    _out_of_step(connection, seg, Why.OLD_TIMESTAMP, now)
     return Verdict.OLD_TIMESTAMP
 
 
@@ -208,7 +222,7 @@ def _again_in_time_wait(connection: "Connection", seg: "Packet", now: int) -> Ve
     """Acknowledges a repeated FIN and starts 2 MSL anew (RFC 9293 §3.10.7.4)."""
     if seg.flags & lib.FLAG_FIN:
         connection.start_timer(Timer.TIME_WAIT, now + connection.config.time_wait)
-    connection.acks.now(connection, Why.TIME_WAIT_ACK)
+    _out_of_step(connection, seg, Why.TIME_WAIT_ACK, now)
     return Verdict.DUPLICATE
 
 
@@ -285,7 +299,7 @@ def check_ack(connection: "Connection", seg: "Packet", now: int) -> Verdict | No
         if verdict is not None:
             return verdict
     if gt(seg.ack, tcb.snd_nxt):
-        connection.acks.now(connection, Why.UNACCEPTABLE_ACK)
+        _out_of_step(connection, seg, Why.UNACCEPTABLE_ACK, now)
         return Verdict.FUTURE_ACK
     if lt(seg.ack, (tcb.snd_una - tcb.max_snd_wnd) & MASK):
         return _challenge(connection, Verdict.OLD_ACK, now)  # RFC 5961 §5.2
@@ -335,6 +349,7 @@ def _enter_time_wait(connection: "Connection", now: int) -> None:
     connection.host.timers.forget(connection)
     connection.start_timer(Timer.TIME_WAIT, now + connection.config.time_wait)
     connection.give_back_buffers()
+    connection.host.metrics.note(connection, now)
     lib.ring_free(connection.snd)
     connection.host.enters_time_wait(connection, now)
 

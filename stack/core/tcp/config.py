@@ -2,7 +2,13 @@
 
 from dataclasses import dataclass
 
+from stack.errors import UsageError
+
 SECOND = 1_000_000
+CHOICES = {
+    "ecn": ("off", "passive", "classic", "accurate"),
+    "mtu_probing": ("off", "black hole", "always"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +58,24 @@ class TcpConfig:
     syn_queue: int = 1024  # connections in SYN-RECEIVED for one listener
     syn_cookies: bool = True  # once the SYN queue is full (RFC 4987 §3.6)
     challenge_acks: int = 1000  # a second for the whole host (RFC 5961 §7)
+    # Finding the path MTU without routers' messages (RFC 4821): "off", "black hole" (once full
+    # segments vanish) or "always" (every connection begins small and probes).
+    mtu_probing: str = "off"
+    mtu_probe_interval: int = 600 * SECOND  # until sizes that failed are tried again
+    # RFC 9040: what is kept of a destination for its next connection. An old slow-start
+    # threshold can hold a fast path back for long, so it is not used unless asked for.
+    metrics_limit: int = 1024  # destinations
+    metrics_lifetime: int = 3600 * SECOND
+    cached_ssthresh: bool = False
     first_ephemeral_port: int = 32768
     last_ephemeral_port: int = 60999
+
+    def __post_init__(self) -> None:
+        """Raises UsageError where a setting that is chosen by name has no such choice."""
+        for setting, choices in CHOICES.items():
+            if getattr(self, setting) not in choices:
+                known = ", ".join(choices)
+                raise UsageError(f"{setting}={getattr(self, setting)!r}: choose one of {known}")
 
     @property
     def largest_window(self) -> int:

@@ -18,6 +18,7 @@ from stack.core.tcp.ecn import Ecn
 from stack.core.tcp.flight import Flight
 from stack.core.tcp.frto import ForwardRto
 from stack.core.tcp.keepalive import KeepAlive
+from stack.core.tcp.mtu_probe import MtuProbe
 from stack.core.tcp.newreno import NewReno
 from stack.core.tcp.pacing import Pacer
 from stack.core.tcp.prr import ProportionalRateReduction
@@ -37,6 +38,7 @@ from stack.wire.sequence import MASK
 if TYPE_CHECKING:
     from stack._native import Path
     from stack.core.host import Host
+    from stack.core.ip.icmp import IcmpError
     from stack.core.tcp.congestion.base import CongestionControl
     from stack.core.tcp.fast_open import FastOpen
     from stack.core.tcp.listener import Listener
@@ -82,10 +84,14 @@ class Connection:
         "last_sent_at",
         "listener",
         "mss_limit",
+        "mss_proven",
+        "mtu_probe",
+        "mtu_report",
         "nodelay",
         "number",
         "orphan",
         "out_of_order",
+        "out_of_step_at",
         "owner",
         "pacer",
         "path",
@@ -96,6 +102,7 @@ class Connection:
         "rcv",
         "reassembly",
         "receive_buffer",
+        "reports_errors",
         "reset_why",
         "retransmit_why",
         "send_blocked",
@@ -106,6 +113,7 @@ class Connection:
         "syn_why",
         "tcb",
         "timeout_option",
+        "una_at_send",
         "unacked_since",
         "undo",
         "urgent",
@@ -133,6 +141,7 @@ class Connection:
         self.fast_open: FastOpen | None = None
         self.error = 0
         self.soft_error = 0  # errno of the last ICMP error that was not fatal (MUST-47)
+        self.reports_errors = True  # the application hears of those (SHLD-20)
         self.orphan = False  # the application let go of it
         self.closing = False  # the same, but its adapter still holds bytes to send
         self.nodelay = False
@@ -148,6 +157,9 @@ class Connection:
         self.cork = Cork()
         self.timeout_option: UserTimeoutOption | None = None
         self.mss_limit = 0xFFFF  # TCP_MAXSEG
+        self.mtu_probe = None if self.config.mtu_probing == "off" else MtuProbe()
+        self.mss_proven = False  # segments as large as now were acknowledged
+        self.mtu_report: IcmpError | None = None  # a claim that they do not fit
         self.pacer = Pacer()
         self.use_congestion(self.config.congestion)
         self.ecn = Ecn(self.config.ecn)
@@ -162,6 +174,8 @@ class Connection:
         self.retransmit_why = Why.FAST_RETRANSMIT
         self.small_end: int | None = None  # end of the small segment in flight
         self.last_sent_at = 0
+        self.out_of_step_at = -1_000_000  # µs, when a segment that did not fit was answered
+        self.una_at_send = 0  # snd_una when data left last
         self.last_data_received = 0
         self.data_segments_out = 0
         self.data_segments_in = 0
@@ -269,7 +283,7 @@ class Connection:
         our SYN has not left, none of the peer's (TCP_MAXSEG).
         """
         self.mss_limit = size
-        if self.syn_why is not None or self.tcb.state == State.LISTEN:
+        if self.tcb.segments_out == 0:
             self.tcb.rcv_mss = min(self.tcb.rcv_mss, size)
         handshake.update_mss(self)
 
@@ -431,6 +445,11 @@ class Connection:
         self.flight.on_lost = self.congestion.on_lost if self.rate is not None else None
         self.pacer.ask(self.congestion.pacing_rate)
 
+    def limit_pacing(self, rate: int) -> None:
+        """No more than `rate` bytes a second from now on (SO_MAX_PACING_RATE); 0 for any."""
+        self.pacer.allow(rate)
+        self.wants_output()
+
     # What the parts of TCP call.
 
     def wants_output(self) -> None:
@@ -480,6 +499,7 @@ class Connection:
         self.syn_why = None
         self.host.timers.forget(self)
         self.give_back_buffers()
+        self.host.metrics.note(self, now)
         lib.ring_free(self.snd)
         if self.orphan:
             lib.ring_free(self.rcv)
@@ -497,7 +517,8 @@ class Connection:
         may hear of it (MUST-47), and asks `soft_error` for the errno.
         """
         self.soft_error = error
-        self.tell(Ready.SOFT_ERROR)
+        if self.reports_errors:
+            self.tell(Ready.SOFT_ERROR)
 
     def tell(self, ready: Ready) -> None:
         """Notes a condition for the application."""

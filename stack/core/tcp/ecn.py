@@ -107,6 +107,7 @@ class Ecn:
                 self._syn_ack = ECE
         elif asked == 0:
             self.sends_ect = False  # the client may be without ECN by now (§3.1.5)
+            self._syn_ack = 0
         elif (asked == _CLASSIC_SYN) != (self.mode is Mode.CLASSIC):
             return False
         if self.mode is Mode.ACCURATE:
@@ -214,7 +215,7 @@ class Ecn:
         if not done or tcb.recovery != Recovery.OPEN:
             return
         self.on_reduction(connection)
-        connection.congestion.on_ecn(connection.flight.pipe, now)
+        connection.congestion.on_ecn(connection.validation.flight_size(connection, now), now)
         connection.host.counters.count("TCPEcnReductions")
         connection.cwnd_changed("congestion echoed", now)
 
@@ -223,7 +224,7 @@ class Ecn:
         again, and a classic peer hears of it (RFC 3168 §6.1.2).
         """
         self._reduced_until = connection.tcb.snd_nxt
-        self._cwr_due = self.mode is Mode.CLASSIC
+        self._cwr_due = self.mode is Mode.CLASSIC and self.sends_ect
 
     # Segments that go.
 

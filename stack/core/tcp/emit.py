@@ -68,6 +68,7 @@ def emit(
     connection.acks.on_sent(connection, gaps_told)
     if length:
         connection.last_sent_at = now
+        connection.una_at_send = tcb.snd_una
         connection.data_segments_out += 1
         connection.pacer.on_sent(length, now)
 
@@ -110,11 +111,19 @@ def _sack(connection: "Connection", e: "Emit", length: int) -> bool:
     return True
 
 
+def _is_cut(connection: "Connection", e: "Emit") -> bool:
+    """Whether the device makes several segments of one; not of a SYN, nor of a probe whose
+    very size is the question.
+    """
+    probe = connection.mtu_probe
+    return not e.flags & _SYN and (probe is None or not probe.size or probe.seq != e.seq)
+
+
 def _build(connection: "Connection", out: "Outbound", e: "Emit", offset: int, length: int) -> None:
     tcb = connection.tcb
     host = connection.host
     e.ip_id = host.identify()
-    e.gso_size = tcb.snd_mss if length > tcb.snd_mss and not e.flags & _SYN else 0
+    e.gso_size = tcb.snd_mss if length > tcb.snd_mss and _is_cut(connection, e) else 0
     e.checksum_offload = host.offload
     ring = connection.snd if length else ffi.NULL
     lib.outgoing_tcp(out.next_slot(), connection.path, e, ring, offset, length)

@@ -87,9 +87,13 @@ def update_mss(connection: "Connection") -> None:
     """
     tcb = connection.tcb
     path_mtu = connection.host.path_mtu.mtu_to(connection.remote_packed)
+    if connection.mtu_probe is not None and connection.mtu_probe.low:
+        path_mtu = min(path_mtu, connection.mtu_probe.low)
     carried = path_mtu - HEADERS[tcb.path.version]
     mss = min(tcb.peer_mss, carried, connection.mss_limit)
-    tcb.snd_mss = mss - TIMESTAMPS_LENGTH if tcb.ts_ok else mss
+    mss = mss - TIMESTAMPS_LENGTH if tcb.ts_ok else mss
+    connection.mss_proven = connection.mss_proven and mss == tcb.snd_mss
+    tcb.snd_mss = mss
     if tcb.state in (State.SYN_SENT, State.SYN_RECEIVED):
         connection.congestion.on_mss()
     else:
@@ -125,6 +129,9 @@ def establish(connection: "Connection", seg: "Packet", cause: Cause, now: int) -
     _first_rtt(connection, seg, now)
     connection.keepalive.begin(connection, now)
     connection.receive_buffer.begin(connection, now)
+    connection.host.metrics.begin(connection, now)
+    if connection.mtu_probe is not None:
+        connection.mtu_probe.on_established(connection, now)
     connection.congestion.on_mss()
     connection.pacer.ask(connection.congestion.pacing_rate)
     if tcb.backoff:

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 from stack._native import ffi, lib
 from stack.core.ip.headers import Protocol
 from stack.core.ip.icmp import ErrorKind, IcmpError, errno_of, is_hard
-from stack.core.tcp import handshake
+from stack.core.tcp import mtu_reports
 from stack.core.tcp.states import Cause, State
-from stack.core.why import Why
 from stack.wire.address import fill_path
 from stack.wire.sequence import geq, leq
 
@@ -30,7 +29,7 @@ def arrives(host: "Host", error: IcmpError, now: int) -> bool:
     if error.kind is ErrorKind.SOURCE_QUENCH:
         return True  # MUST-55: silently discarded
     if error.kind is ErrorKind.FRAGMENTATION_NEEDED:
-        _too_big(host, connection, error, now)
+        mtu_reports.arrives(connection, error, now)
     elif tcb.state == State.SYN_SENT and is_hard(error.kind):
         # Only before the connection exists do we believe it at once (RFC 5461 §4.1).
         host.counters.count("TcpAttemptFails")
@@ -48,28 +47,3 @@ def _connection_of(host: "Host", error: IcmpError) -> "Connection | None":
     fill_path(path, error.version, error.local, error.remote, *ports)
     flow = lib.flow_find_path(host.flows, path)
     return host.connections[flow] if flow else None
-
-
-def _too_big(host: "Host", connection: "Connection", error: IcmpError, now: int) -> None:
-    """Smaller segments from now on, and the ones that did not fit again (RFC 1191 §6.4)."""
-    lowered = host.path_mtu.learn(error.remote, error.mtu, now, error.quoted_length)
-    if lowered is None:
-        return
-    host.counters.count("PathMtuLowered")
-    path_changed(host, error.remote)
-    tcb = connection.tcb
-    for record in list(connection.flight):
-        if record.length > tcb.snd_mss:
-            connection.flight.mark_lost(record)
-    if tcb.lost:
-        connection.retransmit_why = Why.PATH_MTU
-        connection.wants_output()
-
-
-def path_changed(host: "Host", destination: bytes) -> None:
-    """The estimate for a destination moved: every connection to there follows it."""
-    fragment = host.path_mtu.may_fragment(destination)
-    for connection in host.connections.values():
-        if connection.remote_packed == destination:
-            handshake.update_mss(connection)
-            connection.tcb.path.dont_fragment = not fragment

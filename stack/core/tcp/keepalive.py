@@ -51,15 +51,23 @@ class KeepAlive:
         if not self.enabled or connection.state not in _WATCHED:
             return False
         quiet = now - self.last_heard
-        if quiet < self.idle or connection.send_queued:
+        busy = bool(connection.flight) or connection.send_queued > 0
+        if quiet < self.idle or busy:
             # MUST-26: only when nothing is outstanding; else the other timers watch.
             self._probes = 0
-            wait = self.idle if connection.send_queued else self.idle - quiet
+            wait = self.idle if busy else self.idle - quiet
             connection.start_timer(Timer.KEEPALIVE, now + wait)
             return False
-        if self._probes >= self.count:
+        if self._gives_up(connection, quiet):
+            connection.host.counters.count("TCPAbortOnTimeout")
             connection.finish(Cause.TIMEOUT, errno.ETIMEDOUT, now)
             return False
         self._probes += 1
         connection.start_timer(Timer.KEEPALIVE, now + self.interval)
         return True
+
+    def _gives_up(self, connection: "Connection", quiet: int) -> bool:
+        """After `count` probes without an answer, or one and the user timeout (RFC 5482 §4.2)."""
+        if connection.user_timeout:
+            return self._probes > 0 and quiet >= connection.user_timeout
+        return self._probes >= self.count

@@ -42,23 +42,33 @@ def transmit(connection: "Connection", out: "Outbound", now: int) -> bool:
     if connection.ecn.handshake_due is not None and not out.full:
         # What it tells of the SYN-ACK counts on a bare ACK only (RFC 9768 §3.2.2.1).
         emit(connection, out, now, tcb.snd_nxt, _ACK, 0, Why.HANDSHAKE_DONE)
+    before = tcb.snd_nxt
+    done = _send(connection, out, now)
+    if tcb.snd_nxt != before:
+        timeouts.arm_loss_probe(connection, now)
+    if not done:
+        return False
+    if connection.acks.due is not None:
+        emit(connection, out, now, tcb.snd_nxt, _ACK, 0, connection.acks.due)
+    _watch_closed_window(connection, now)
+    return True
+
+
+def _send(connection: "Connection", out: "Outbound", now: int) -> bool:
+    """Sends one segment after the other; returns False when `out` became full first."""
+    tcb = connection.tcb
     while not out.full:
         if connection.pacer.rate and _paced(connection, now):
             _probe(connection, out, now)
-            break
+            return True
         if not (
             (tcb.lost and _retransmit(connection, out, now))
             or _probe(connection, out, now)
             or _new_data(connection, out, now)
         ):
             connection.pacer.waits = False
-            break
-    else:
-        return False
-    if connection.acks.due is not None:
-        emit(connection, out, now, tcb.snd_nxt, _ACK, 0, connection.acks.due)
-    _watch_closed_window(connection, now)
-    return True
+            return True
+    return False
 
 
 def _before_established(connection: "Connection", out: "Outbound", now: int) -> bool:
@@ -262,10 +272,30 @@ def _new_data(connection: "Connection", out: "Outbound", now: int) -> bool:
         return False
     if unsent and not connection.flight:
         _restart_after_idle(connection, now)
+    if connection.mtu_probe is not None:
+        probed = _mtu_probe(connection, unsent, out, now)
+        if probed is not None:
+            return probed
     length = _may_send(connection, unsent)
     if length == 0 and not (fin_due and unsent == 0 and _window_left(connection) > 0):
         return False
     _send_new(connection, length, out, now, _data_why(connection, length, unsent))
+    return True
+
+
+def _mtu_probe(connection: "Connection", unsent: int, out: "Outbound", now: int) -> bool | None:
+    """Sends one segment that may be too large for the path (RFC 4821 §7), if one is due, or
+    returns False when one is and cwnd has no room yet; None: nothing is due.
+    """
+    probe = connection.mtu_probe
+    assert probe is not None
+    text = probe.text_due(connection, min(unsent, _window_left(connection)), now)
+    if text == 0:
+        return None
+    if _cwnd_left(connection) < text:
+        return False
+    probe.sent(connection, connection.tcb.snd_nxt, text)
+    _send_new(connection, text, out, now, Why.MTU_PROBE)
     return True
 
 
@@ -352,7 +382,6 @@ def _send_new(connection: "Connection", length: int, out: "Outbound", now: int, 
         connection.prr.on_sent(length)
     if not connection.deadlines[Timer.RETRANSMISSION]:
         timeouts.arm_retransmission(connection, now)
-    timeouts.arm_loss_probe(connection, now)
 
 
 def _stuck(connection: "Connection") -> bool:

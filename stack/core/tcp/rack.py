@@ -56,37 +56,48 @@ class Rack:
     def on_delivery(self, connection: "Connection", delivery: Delivery) -> None:
         """RFC 8985 §6.2, the steps in its order, then §7.4."""
         for record in delivery.acked + delivery.sacked:
-            self._update(connection, record, delivery)
-            self._detect_reordering(record)
+            original = self._is_original(connection, record, delivery)
+            if not record.retransmitted or not original:
+                self._update(connection, record, delivery)
+            self._detect_reordering(record, original)
         self._update_window(connection, delivery)
         self._detect_losses(connection, delivery.now)
         self._check_probe(connection, delivery)
 
     def _update(self, connection: "Connection", record: "Transmission", delivery: Delivery) -> None:
         """Steps 1 and 2: the most recently sent segment that was delivered."""
-        tcb = connection.tcb
         rtt = delivery.now - record.sent_at
-        if record.retransmitted:
-            if delivery.tsecr is not None and (
-                sub(delivery.tsecr, connection.timestamp(record.sent_at)) < 0
-            ):
-                return  # the acknowledgement is for the original
-            if rtt < tcb.min_rtt:
-                return
+        if record.retransmitted and rtt < connection.tcb.min_rtt:
+            return
         self._rtt = rtt
         if self._sent_after(record.sent_at, record.end, self._sent_at, self._end):
             self._sent_at = record.sent_at
             self._end = record.end
 
     @staticmethod
+    def _is_original(connection: "Connection", record: "Transmission", delivery: Delivery) -> bool:
+        """Whether what was delivered is surely not a retransmission: there was none, or the
+        echoed timestamp is from before it.
+        """
+        if not record.retransmitted:
+            return True
+        return delivery.tsecr is not None and (
+            sub(delivery.tsecr, connection.timestamp(record.sent_at)) < 0
+        )
+
+    @staticmethod
     def _sent_after(time_1: int, end_1: int, time_2: int, end_2: int) -> bool:
         return time_1 > time_2 or (time_1 == time_2 and gt(end_1, end_2))
 
-    def _detect_reordering(self, record: "Transmission") -> None:
-        """Step 3: a segment delivered below the highest one, though sent only once."""
+    def _detect_reordering(self, record: "Transmission", original: bool) -> None:
+        """Step 3: the original of a segment delivered below the highest one.
+
+        It counts after a needless retransmission, too: where all that is late was sent
+        again already, there would be no other sign.
+        """
         if gt(record.end, self._fack):
             self._fack = record.end
-        elif sub(record.end, self._fack) < 0 and not record.retransmitted:
+        elif sub(record.end, self._fack) < 0 and original:
             self._reordering_seen = True
 
     def _update_window(self, connection: "Connection", delivery: Delivery) -> None:
@@ -156,7 +167,7 @@ class Rack:
         """§7.3: remembers which acknowledgement answers the probe."""
         self._probe_end = connection.tcb.snd_nxt
         self._probe_resent = retransmission
-        self._probe_flight = connection.validation.flight_size(connection.tcb, now)
+        self._probe_flight = connection.validation.flight_size(connection, now)
 
     @property
     def reordering_seen(self) -> bool:

@@ -99,7 +99,7 @@ class ReceiveBuffer:
     def _grow(self, connection: "Connection", copied: int) -> None:
         tcb = connection.tcb
         wanted = 2 * copied + 16 * tcb.rcv_mss
-        wanted += 2 * (wanted * (copied - self.space) // self.space)
+        wanted += wanted * min(copied - self.space, self.space) // self.space
         most = min(connection.config.largest_receive_buffer, 0xFFFF << tcb.rcv_wscale)
         drawn = connection.host.buffer_memory.take(min(wanted, most) - tcb.rcv_wnd_max)
         if drawn:

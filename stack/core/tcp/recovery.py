@@ -97,10 +97,13 @@ def enter(connection: "Connection", now: int, delivered: int = 0) -> None:
     connection.wants_output()
     if tcb.recovery != Recovery.OPEN:
         return
+    if connection.mtu_probe is not None and connection.mtu_probe.absorbs(connection):
+        return
     connection.undo.remember(connection)
     tcb.recover = tcb.snd_nxt
     connection.retransmit_why = connection.detector.why
-    connection.congestion.on_congestion(connection.validation.on_loss(tcb, now), now)
+    flight = connection.validation.on_loss(connection, now)
+    connection.congestion.on_congestion(flight, now)
     tcb.recovery = Recovery.FAST
     connection.ecn.on_reduction(connection)
     if _in_proportion(connection):
@@ -133,7 +136,7 @@ def on_timeout(connection: "Connection", now: int) -> None:
         connection.undo.remember(connection)
     connection.frto.begin(connection)
     if tcb.backoff == 0:
-        connection.congestion.on_timeout(connection.validation.on_loss(tcb, now), now)
+        connection.congestion.on_timeout(connection.validation.on_loss(connection, now), now)
         connection.cwnd_changed("retransmission timeout", now)
     tcb.recovery = Recovery.LOSS
     connection.ecn.on_reduction(connection)

@@ -4,7 +4,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from stack.core.events import TimerExpired
-from stack.core.tcp import fast_open_client, recovery, rtt
+from stack.core.tcp import fast_open_client, mtu_reports, recovery, rtt
 from stack.core.tcp.rack import Rack
 from stack.core.tcp.recovery_state import Recovery
 from stack.core.tcp.states import Cause, State
@@ -37,11 +37,15 @@ def _retransmission(connection: "Connection", now: int) -> None:
         return
     if _gives_up(connection, now):
         return
+    if connection.mtu_report is not None:
+        mtu_reports.on_timeout(connection, now)
     recovery.on_timeout(connection, now)
     connection.host.counters.count("TCPTimeouts")
     tcb.backoff += 1
+    if connection.mtu_probe is not None:
+        connection.mtu_probe.on_timeout(connection, now)
     if tcb.backoff == connection.config.r1:
-        connection.soft(errno.ETIMEDOUT)  # MUST-20, SHLD-9: between R1 and R2
+        connection.soft(_reason(connection))  # MUST-20, SHLD-9: between R1 and R2
     arm_retransmission(connection, now)
 
 
@@ -55,15 +59,21 @@ def _gives_up(connection: "Connection", now: int) -> bool:
     if now - since < limit:
         return False
     connection.host.counters.count("TCPAbortOnTimeout")
-    connection.finish(Cause.TIMEOUT, errno.ETIMEDOUT, now)
+    connection.finish(Cause.TIMEOUT, _reason(connection), now)
     return True
+
+
+def _reason(connection: "Connection") -> int:
+    """What a router said of it, if one did, is the better explanation (RFC 1122 §4.2.3.9)."""
+    return connection.soft_error or errno.ETIMEDOUT
 
 
 def _syn_unanswered(connection: "Connection", now: int) -> None:
     tcb = connection.tcb
-    if now - connection.unacked_since >= connection.config.syn_r2:
+    limit = connection.user_timeout or connection.config.syn_r2
+    if now - connection.unacked_since >= limit:
         connection.host.counters.count("TcpAttemptFails")
-        connection.finish(Cause.TIMEOUT, errno.ETIMEDOUT, now)
+        connection.finish(Cause.TIMEOUT, _reason(connection), now)
         return
     tcb.backoff += 1
     connection.ecn.give_up()
@@ -76,9 +86,11 @@ def _syn_unanswered(connection: "Connection", now: int) -> None:
 
 
 def arm_retransmission(connection: "Connection", now: int) -> None:
-    """(Re)starts the retransmission timer with its back-off."""
-    timeout = rtt.backed_off(connection.tcb, connection.config)
-    connection.start_timer(Timer.RETRANSMISSION, now + timeout)
+    """(Re)starts the retransmission timer with its back-off; a user timeout ends in time."""
+    due = now + rtt.backed_off(connection.tcb, connection.config)
+    if connection.user_timeout:
+        due = min(due, max(connection.unacked_since + connection.user_timeout, now + 1))
+    connection.start_timer(Timer.RETRANSMISSION, due)
 
 
 def arm_loss_probe(connection: "Connection", now: int) -> None:

@@ -91,21 +91,27 @@ class WindowValidation:
         else:
             self._judge(connection, now, connection.last_sent_at)
 
-    def flight_size(self, tcb: "Tcb", now: int) -> int:
+    def flight_size(self, connection: "Connection", now: int) -> int:
         """What a congestion response counts from, in bytes: FlightSize (RFC 5681 §3.1, less
         what limited transmit sent beyond cwnd), and pipeACK where cwnd is not validated
         (RFC 7661 §4.4.1).
+
+        A sender that cwnd holds back refills the flight as it empties. Acknowledgements
+        that came together, or one for many segments, must not make it look smaller: it is
+        taken as it was when data left last.
         """
-        outstanding: int = min((tcb.snd_nxt - tcb.snd_una) & MASK, tcb.cwnd)
+        tcb = connection.tcb
+        una = connection.una_at_send if connection.cwnd_limited else tcb.snd_una
+        outstanding: int = min((tcb.snd_nxt - una) & MASK, tcb.cwnd)
         if self._since == 0:
             return outstanding
         return max(outstanding, self.pipe_ack(tcb, now) or 0)
 
-    def on_loss(self, tcb: "Tcb", now: int) -> int:
+    def on_loss(self, connection: "Connection", now: int) -> int:
         """Recovery begins; returns the flight size that it counts from."""
-        flight = self.flight_size(tcb, now)
+        flight = self.flight_size(connection, now)
         self._loss_flight = flight if self._since else 0
-        self._resent = tcb.bytes_retransmitted
+        self._resent = connection.tcb.bytes_retransmitted
         return flight
 
     def on_recovered(self, tcb: "Tcb") -> None:

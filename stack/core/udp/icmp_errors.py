@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from stack._native import ffi
 from stack.core.ip.headers import IPV6_HEADER, Protocol, upper_layer
 from stack.core.ip.icmp import ErrorKind, IcmpError, errno_of, is_hard
-from stack.core.tcp import icmp_errors as tcp_errors
+from stack.core.tcp import mtu_reports
 from stack.core.udp.datagram import Origin, Route, SendError
 from stack.core.udp.settings import Discovery
 from stack.wire.address import raw
@@ -62,7 +62,7 @@ def _too_big(host: "Host", error: IcmpError, now: int) -> None:
         return
     if host.path_mtu.learn(error.remote, error.mtu, now, error.quoted_length) is not None:
         host.counters.count("PathMtuLowered")
-        tcp_errors.path_changed(host, error.remote)
+        mtu_reports.path_changed(host, error.remote)
 
 
 def _send_error(packet: "Packet", error: IcmpError) -> SendError:

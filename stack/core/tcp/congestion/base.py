@@ -44,7 +44,7 @@ class CongestionControl(ABC):
     name: str
     # An algorithm that models the path keeps delivery rates here. It hears of every
     # acknowledgement, in recovery too, and sets cwnd and `pacing_rate` each time; neither
-    # ssthresh nor what recovery does to cwnd (RFC 9937, RFC 6582) concerns it.
+    # ssthresh nor proportional rate reduction (RFC 9937) concerns it.
     rate: "RateSampler | None" = None
     pacing_rate = 0  # bytes a second; 0: no pacing
 

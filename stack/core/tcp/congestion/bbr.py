@@ -2,14 +2,21 @@
 flight what that takes.
 
 The model of the path is in `bbr_model`; here is the state machine that probes it, and the
-pacing rate and window that follow. It departs from the draft in two places, both where a loss
-would count for more than it says: see `PathModel.adapt_to_losses` and `REFILL_ROUNDS`.
+pacing rate and window that follow. It departs from the draft in three places, each where a
+loss would count for more than it says: `PathModel.adapt_to_losses`, `REFILL_ROUNDS` and
+`Bbr._too_high` tell.
 """
 
+from math import sqrt
 from typing import TYPE_CHECKING
 
 from stack.core.tcp.congestion.base import INFINITE, CongestionControl, Sample
-from stack.core.tcp.congestion.bbr_model import BETA, PathModel
+from stack.core.tcp.congestion.bbr_model import (
+    BETA,
+    LOSS_THRESHOLD,
+    PathModel,
+    in_flight_at_loss,
+)
 from stack.core.tcp.congestion.bbr_phases import PROBE_BW, PROBING, Feedback, Phase
 from stack.core.tcp.rate import RateSampler
 from stack.core.tcp.recovery_state import Recovery
@@ -20,7 +27,6 @@ if TYPE_CHECKING:
     from stack.core.tcp.rate import RateSample
 
 SECOND = 1_000_000
-LOSS_THRESHOLD = 0.02
 HEADROOM = 0.15
 PACING_MARGIN = 0.99
 PROBE_RTT_DURATION = 200_000  # µs
@@ -219,7 +225,8 @@ class Bbr(CongestionControl):
 
     def _time_to_go_down(self, rate: "RateSample") -> bool:
         model = self.model
-        if self._was_too_high and self.rate.in_flight >= model.inflight_longterm:
+        before = self.rate.in_flight + rate.acked
+        if self._was_too_high and before + self.tcb.snd_mss > model.inflight_longterm:
             self._was_precautionary = True
             return True
         if self._cwnd_limited and self.tcb.cwnd >= model.inflight_longterm:
@@ -336,12 +343,18 @@ class Bbr(CongestionControl):
         lost = self.rate.lost - sent.lost
         if self._too_high(lost, sent.in_flight):
             self._probe_went_too_high(
-                _in_flight_at_loss(record.length, lost, sent.in_flight), sent.app_limited
+                in_flight_at_loss(record.length, lost, sent.in_flight), sent.app_limited
             )
 
     def _too_high(self, lost: int, in_flight: int) -> bool:
-        """Whether losses say that too much was in flight (IsInflightTooHigh)."""
-        return lost > in_flight * LOSS_THRESHOLD or (lost > 0 and not self.tcb.sack_ok)
+        """Whether losses say that too much was in flight (IsInflightTooHigh), and not just
+        chance: of a few hundred segments of which one in a hundred gets lost, often more than
+        two in a hundred are. One standard deviation tells the two apart.
+        """
+        if not self.tcb.sack_ok:
+            return lost > 0
+        tolerated = in_flight * LOSS_THRESHOLD
+        return lost > tolerated + sqrt(tolerated * self.tcb.snd_mss)
 
     def _probe_went_too_high(self, in_flight: int, app_limited: bool) -> None:
         self._was_too_high = True
@@ -484,13 +497,3 @@ class Bbr(CongestionControl):
         x ^= x << 5 & 0xFFFF_FFFF
         self._chance = x
         return x % below
-
-
-def _in_flight_at_loss(length: int, lost: int, in_flight: int) -> int:
-    """How much was in flight when losses passed the threshold, perhaps amid the lost
-    transmission of `length` bytes (InflightAtLoss).
-    """
-    before = in_flight - length
-    lost_before = lost - length
-    prefix = (LOSS_THRESHOLD * before - lost_before) / (1 - LOSS_THRESHOLD)
-    return before + max(int(prefix), 0)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SECOND = 1_000_000
 BETA = 0.7
+LOSS_THRESHOLD = 0.02
 MIN_RTT_FILTER = 10 * SECOND
 PROBE_RTT_INTERVAL = 5 * SECOND
 EXTRA_ACKED_ROUNDS = 10
@@ -210,3 +211,13 @@ class PathModel:
     def has_longterm(self) -> bool:
         """Whether some volume ever proved too much."""
         return self.inflight_longterm != _UNLIMITED
+
+
+def in_flight_at_loss(length: int, lost: int, in_flight: int) -> int:
+    """How much was in flight when losses passed the threshold, perhaps amid the lost
+    transmission of `length` bytes (InflightAtLoss).
+    """
+    before = in_flight - length
+    lost_before = lost - length
+    prefix = (LOSS_THRESHOLD * before - lost_before) / (1 - LOSS_THRESHOLD)
+    return before + max(int(prefix), 0)

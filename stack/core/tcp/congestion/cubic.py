@@ -24,12 +24,13 @@ class Cubic(CongestionControl):
     def __init__(self, tcb: "Tcb", initial_window: int) -> None:
         super().__init__(tcb, initial_window)
         self._w_max = 0.0  # segments
+        self._prior = 0.0  # segments, cwnd_prior
         self._k = 0.0  # seconds
         self._epoch = 0  # µs, 0: congestion avoidance has not begun
         self._cwnd = 0.0  # segments, with the fraction that tcb.cwnd cannot hold
         self._w_est = 0.0  # segments
         self._hystart = HyStart()
-        self._before = (0.0, 0.0, 0)  # w_max, k and epoch before the last loss
+        self._before = (0.0, 0.0, 0, 0.0, 0.0)  # all this before the last loss
 
     def on_ack(self, sample: Sample) -> None:
         """RFC 9438 §4.2 to §4.5, §4.10."""
@@ -63,13 +64,14 @@ class Cubic(CongestionControl):
         else:
             self._k = 0.0
             self._w_max = self._cwnd
+        self._prior = max(self._prior, self._cwnd)
 
     def _grow(self, segments: float, now: int) -> None:
         tcb = self.tcb
         since = (now - self._epoch) / SECOND
         target = self._window_at(since + tcb.srtt / SECOND)
         target = min(max(target, self._cwnd), 1.5 * self._cwnd)
-        alpha = ALPHA if self._w_est < self._w_max else 1.0
+        alpha = ALPHA if self._w_est < self._prior else 1.0  # RFC 9438 §4.3
         self._w_est += alpha * segments / self._cwnd
         if self._window_at(since) < self._w_est:
             self._cwnd = max(self._cwnd, self._w_est)
@@ -84,30 +86,41 @@ class Cubic(CongestionControl):
         """Multiplicative decrease and fast convergence (RFC 9438 §4.6, §4.7)."""
         tcb = self.tcb
         window = tcb.cwnd / tcb.snd_mss
-        self._before = (self._w_max, self._k, self._epoch)
+        self._before = (self._w_max, self._k, self._epoch, self._prior, self._w_est)
+        self._prior = window
         if window < self._w_max:
             self._w_max = window * (1 + BETA) / 2
         else:
             self._w_max = window
-        tcb.ssthresh = max(int(min(flight, tcb.cwnd) * BETA), 2 * tcb.snd_mss)
+        tcb.ssthresh = max(int(self._used(flight) * BETA), 2 * tcb.snd_mss)
         tcb.cwnd = tcb.ssthresh
         self._epoch = 0
 
+    def _used(self, flight: int) -> int:
+        """What the decrease counts from: the flight, or the window if it had no room for
+        another segment. RFC 9438 §4.6 allows that where the window grows only when it is
+        the limit; else its fraction of a segment would be lost with each decrease.
+        """
+        cwnd: int = self.tcb.cwnd
+        return cwnd if cwnd - flight < self.tcb.snd_mss else flight
+
     def on_timeout(self, flight: int, now: int) -> None:
-        """Starts anew from one segment (RFC 9438 §4.8)."""
+        """Starts anew from one segment; where congestion avoidance begins then, the curve is
+        at its plateau (RFC 9438 §4.8).
+        """
         super().on_timeout(flight, now)
-        self._k = 0.0
+        self._w_max = 0.0
 
     def on_ecn(self, flight: int, now: int) -> None:
         """RFC 8511 §3: multiplies by 0.85 instead of 0.7."""
         tcb = self.tcb
-        limit = min(flight, tcb.cwnd)
+        used = self._used(flight)
         super().on_ecn(flight, now)
-        tcb.cwnd = tcb.ssthresh = max(int(limit * BETA_ECN), 2 * tcb.snd_mss)
+        tcb.cwnd = tcb.ssthresh = max(int(used * BETA_ECN), 2 * tcb.snd_mss)
 
     def on_undo(self) -> None:
         """RFC 9438 §4.9: goes on along the curve that the loss interrupted."""
-        self._w_max, self._k, self._epoch = self._before
+        self._w_max, self._k, self._epoch, self._prior, self._w_est = self._before
         self._cwnd = self.tcb.cwnd / self.tcb.snd_mss
 
     def on_idle(self) -> None:
