@@ -8,24 +8,39 @@ back when that place comes up; a stopped timer's place is thrown away then.
 from heapq import heappop, heappush
 from typing import Protocol
 
+_OFF = (0,) * 16
+
 
 class TimerOwner(Protocol):
     """What has timers: `deadlines[k]` is the time in µs of timer k, 0 when it is off;
-    `places[k]` is where timer k stands in the heap, 0 when it does not.
+    `places[k]` is where timer k stands in the heap, 0 when it does not. `timer_handle` is
+    the queue's: how the heap knows its owner, None before the first timer.
     """
 
     deadlines: list[int]
     places: list[int]
+    timer_handle: "Handle | None"
 
     def on_timer(self, timer: int, now: int) -> None:
         """Timer `timer` ran out."""
+
+
+class Handle:
+    """Stands for an owner in the heap, so that places which nobody needs any more do not keep
+    all of its memory until they come up.
+    """
+
+    __slots__ = ("owner",)
+
+    def __init__(self, owner: TimerOwner) -> None:
+        self.owner: TimerOwner | None = owner
 
 
 class TimerQueue:
     """All running timers, the earliest first."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[int, int, TimerOwner, int]] = []
+        self._heap: list[tuple[int, int, Handle, int]] = []
         self._order = 0
 
     def start(self, owner: TimerOwner, timer: int, deadline: int) -> None:
@@ -38,12 +53,18 @@ class TimerQueue:
     def _push(self, owner: TimerOwner, timer: int, deadline: int) -> None:
         owner.places[timer] = deadline
         self._order += 1
-        heappush(self._heap, (deadline, self._order, owner, timer))
+        handle = owner.timer_handle
+        if handle is None:
+            handle = owner.timer_handle = Handle(owner)
+        heappush(self._heap, (deadline, self._order, handle, timer))
 
     def forget(self, owner: TimerOwner) -> None:
         """Stops all timers of `owner`; its places in the heap go as they come up."""
-        for timer in range(len(owner.deadlines)):
-            owner.deadlines[timer] = 0
+        count = len(owner.deadlines)
+        owner.deadlines[:] = owner.places[:] = _OFF[:count]
+        if owner.timer_handle is not None:
+            owner.timer_handle.owner = None
+            owner.timer_handle = None
 
     def next_deadline(self) -> int | None:
         """When the earliest timer runs out (µs), or None."""
@@ -60,7 +81,11 @@ class TimerQueue:
         """Brings the top of the heap up to date with what its owner says."""
         heap = self._heap
         while heap:
-            when, _, owner, timer = heap[0]
+            when, _, handle, timer = heap[0]
+            owner = handle.owner
+            if owner is None:
+                heappop(heap)
+                continue
             deadline = owner.deadlines[timer]
             if owner.places[timer] == when and deadline == when:
                 return
@@ -77,7 +102,9 @@ class TimerQueue:
             self._settle()
             if not self._heap or self._heap[0][0] > now:
                 return
-            _, _, owner, timer = heappop(self._heap)
+            _, _, handle, timer = heappop(self._heap)
+            owner = handle.owner
+            assert owner is not None  # or `_settle` had thrown it away
             owner.places[timer] = 0
             owner.deadlines[timer] = 0
             owner.on_timer(timer, now)

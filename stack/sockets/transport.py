@@ -12,7 +12,7 @@ from stack.core.ready import Ready
 from stack.core.tcp.connection import Connection
 from stack.core.tcp.states import State
 from stack.run.pump import Driver
-from stack.sockets.names import error_of, socket_name
+from stack.sockets.names import SocketName, error_of, socket_name
 from stack.sockets.tcp_options import Settings
 from stack.sockets.view import SocketView
 
@@ -70,12 +70,8 @@ class TcpTransport(_FlowControlMixin):
         self._driver = driver
         self._connection = connection
         self._server = server
-        self._settings = Settings(version=connection.version)
-        if server is not None:
-            self._settings.given.clear()  # its listener has set everything
-        self._settings.given["nodelay"] = True  # asyncio's own transports turn Nagle off, too
-        self._settings.take_error = lambda: connection.error
-        self._settings.attach(connection)
+        self._settings: Settings | None = None  # made when somebody asks for them
+        connection.nodelay = True  # asyncio's own transports turn Nagle off, too
         self._backlog: deque[memoryview] = deque()
         self._backlog_size = 0
         self._begun = False  # connection_made was called
@@ -88,7 +84,13 @@ class TcpTransport(_FlowControlMixin):
         if server is not None:
             server.attach(self)
         connection.owner = self
-        loop.call_soon(self._begin, waiter)
+        if server is None:
+            connection.urgent.inline = False  # a listener's connections have it from there
+            loop.call_soon(self._begin, waiter)
+        else:
+            # The driver is about to send: an answer to what has arrived already can leave with
+            # its acknowledgement.
+            self._begin(waiter)
 
     def __repr__(self) -> str:
         state = "closed" if self._lost else "closing" if self._closing else "open"
@@ -112,7 +114,14 @@ class TcpTransport(_FlowControlMixin):
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """`peername`, `sockname`, `socket` (a SocketView), `connection` (the core's)."""
         get = _EXTRA_INFO.get(name)
-        return get(self._connection, self._settings) if get else default
+        return get(self) if get else default
+
+    def _view(self) -> SocketView:
+        connection = self._connection
+        if self._settings is None:
+            self._settings = Settings(version=connection.version, connection=connection)
+            self._settings.take_error = lambda: connection.error
+        return SocketView(self._settings, connection.local, connection.remote)
 
     def is_closing(self) -> bool:
         """Whether the transport is closed or about to be."""
@@ -309,7 +318,7 @@ class TcpTransport(_FlowControlMixin):
             self._lose(error_of(errno.ECONNABORTED))
 
     def _close_connection(self) -> None:
-        if self._settings.linger == 0:
+        if self._settings is not None and self._settings.linger == 0:
             self._force_close(None)
             return
         self._connection.close(self._driver.now())
@@ -357,11 +366,13 @@ class TcpTransport(_FlowControlMixin):
                 self._server = None
 
 
-_EXTRA_INFO: dict[str, Callable[[Connection, Settings], Any]] = {
-    "connection": lambda connection, _: connection,
-    "peername": lambda connection, _: socket_name(connection.remote, connection.version),
-    "sockname": lambda connection, _: socket_name(connection.local, connection.version),
-    "socket": lambda connection, settings: SocketView(
-        settings, connection.local, connection.remote
-    ),
+_EXTRA_INFO: dict[str, Callable[[TcpTransport], Any]] = {
+    "connection": lambda transport: transport._connection,
+    "peername": lambda transport: _name(transport._connection, transport._connection.remote),
+    "sockname": lambda transport: _name(transport._connection, transport._connection.local),
+    "socket": lambda transport: transport._view(),
 }
+
+
+def _name(connection: Connection, end: tuple[str, int]) -> SocketName:
+    return socket_name(end, connection.version)

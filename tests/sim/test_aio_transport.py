@@ -8,8 +8,10 @@ import socket
 import pytest
 
 from stack.core.config import HostConfig
+from stack.core.events import PacketSent
 from stack.core.tcp.config import TcpConfig
 from stack.core.tcp.states import State
+from stack.wire import segment
 from tests.support.two_hosts import CLIENT, CLIENT6, SERVER, SERVER6, run
 
 SMALL = HostConfig(tcp=TcpConfig(send_buffer=32 << 10, receive_buffer=32 << 10))
@@ -81,6 +83,35 @@ def test_the_calls_come_in_asyncios_order():
         assert await server.ended is None
         assert server.calls == ["made", 4, "eof", "lost"]
         assert client.calls == ["made", "lost"]
+
+    run(main)
+
+
+@pytest.mark.rfc("9293", "MUST-58")
+def test_an_answer_to_what_came_with_the_handshake_carries_its_acknowledgement():
+    """The application is told in time: no bare ACK goes ahead of what it says."""
+
+    class Greeter(Recorder):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            transport.write(b"ping")
+
+    class Echo(Recorder):
+        def data_received(self, data):
+            super().data_received(data)
+            self.transport.write(data)
+
+    async def main(hosts):
+        from_server = []
+        hosts.server.host.observe(
+            lambda event: from_server.append(event) if isinstance(event, PacketSent) else None
+        )
+        await hosts.server.create_server(Echo, None, 7)
+        _, client = await hosts.client.create_connection(Greeter, SERVER, 7)
+        await asyncio.sleep(0.02)
+        assert client.data == b"ping"
+        texts = [segment.parse(event.data).tcp.text for event in from_server]
+        assert texts == [b"", b"ping"]
 
     run(main)
 

@@ -1,5 +1,7 @@
 """The timer queue, held against a list that is searched each time."""
 
+import weakref
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +15,7 @@ class Owner:
         self.queue = queue
         self.deadlines = [0] * KINDS
         self.places = [0] * KINDS
+        self.timer_handle = None
         self.expired = []
         self.then = None
 
@@ -56,6 +59,28 @@ def test_a_stopped_timer_does_not_run_out():
     assert queue.next_deadline() is None
     queue.expire(1000)
     assert owner.expired == []
+
+
+def test_an_owner_that_is_forgotten_is_held_no_longer():
+    queue = TimerQueue()
+    owner = Owner(queue)
+    queue.start(owner, 0, 100)
+    queue.start(owner, 1, 200)
+    queue.forget(owner)
+    gone = weakref.ref(owner)
+    del owner
+    assert gone() is None
+    assert queue.next_deadline() is None
+
+
+def test_timers_may_be_started_again_after_all_were_forgotten():
+    queue = TimerQueue()
+    owner = Owner(queue)
+    queue.start(owner, 0, 100)
+    queue.forget(owner)
+    queue.start(owner, 0, 300)
+    queue.expire(1000)
+    assert owner.expired == [(0, 1000)]
 
 
 def test_a_timer_may_be_started_while_it_runs_out():

@@ -62,7 +62,7 @@ def take(connection: "Connection", seg: "Packet", now: int) -> None:
     if delivery.advanced:
         _rearm(connection, now)
     if delivery.advanced or delivery.sacked:
-        connection.wants_output()
+        connection.may_go_on()
 
 
 def _deliver(connection: "Connection", seg: "Packet", now: int) -> Delivery:
@@ -157,7 +157,7 @@ def _update_window(connection: "Connection", seg: "Packet") -> bool:
         if wnd and connection.deadlines[Timer.PERSIST]:
             connection.stop_timer(Timer.PERSIST)
             tcb.backoff = 0
-        connection.wants_output()
+        connection.may_go_on()
     return changed
 
 

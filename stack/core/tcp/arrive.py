@@ -279,7 +279,7 @@ def check_syn(connection: "Connection", seg: "Packet", now: int) -> Verdict | No
     """
     if not seg.flags & lib.FLAG_SYN:
         return None
-    if connection.state == State.SYN_RECEIVED and connection.listener is not None:
+    if connection.tcb.state == State.SYN_RECEIVED and connection.listener is not None:
         connection.host.counters.count("TcpAttemptFails")
         connection.finish(Cause.SYN, errno.ECONNRESET, now)
         return Verdict.RESET
@@ -330,7 +330,7 @@ def _complete_handshake(connection: "Connection", seg: "Packet", now: int) -> Ve
 
 
 def _fin_acknowledged(connection: "Connection", now: int) -> Verdict | None:
-    state = connection.state
+    state = connection.tcb.state
     if state == State.FIN_WAIT_1:
         connection.move(Cause.ACK_OF_FIN, now)
         if connection.orphan:
@@ -407,5 +407,5 @@ def check_fin(connection: "Connection", seg: "Packet", now: int) -> Verdict | No
 
 def _fin_moves(connection: "Connection", now: int) -> None:
     connection.move(Cause.FIN, now)
-    if connection.state == State.TIME_WAIT:
+    if connection.tcb.state == State.TIME_WAIT:
         _enter_time_wait(connection, now)

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from stack.core.tcp.listener import Listener
     from stack.core.tcp.rate import RateSampler
     from stack.core.tcp.recovery import LossDetector
+    from stack.core.timers import Handle
 
 Buffer = bytes | bytearray | memoryview
 
@@ -113,6 +114,7 @@ class Connection:
         "syn_why",
         "tcb",
         "timeout_option",
+        "timer_handle",
         "una_at_send",
         "unacked_since",
         "undo",
@@ -147,6 +149,7 @@ class Connection:
         self.nodelay = False
         self.deadlines = [0] * COUNT
         self.places = [0] * COUNT
+        self.timer_handle: Handle | None = None
         self.flight = Flight(tcb)
         self.reassembly = Reassembly()
         self.acks = AckPolicy(self.config.quick_acks)
@@ -458,6 +461,11 @@ class Connection:
             self.in_output = True
             self.host.ready_to_send.append(self)
 
+    def may_go_on(self) -> None:
+        """Asks for output if anything waits that an acknowledgement or a window may let go."""
+        if self.tcb.snd.length or self.tcb.fin_queued:
+            self.wants_output()
+
     def start_timer(self, timer: Timer, deadline: int) -> None:
         """(Re)starts a timer; `deadline` in µs."""
         host = self.host
@@ -479,11 +487,11 @@ class Connection:
 
     def move(self, cause: Cause, now: int) -> None:
         """Goes to the state that `cause` leads to."""
-        old = self.state
+        old = self.tcb.state
         new = follow(old, cause)
         self.tcb.state = new
         if self.host.observed:
-            event = StateChanged(now, self.number, old.label, new.label, cause.value)
+            event = StateChanged(now, self.number, State(old).label, new.label, cause.value)
             self.host.publish(event)
 
     def reset(self, why: Why, error: int, now: int) -> None:

@@ -146,7 +146,7 @@ def establish(connection: "Connection", seg: "Packet", cause: Cause, now: int) -
         connection.listener.established(connection)
     if connection.config.scaled_window_update and tcb.rcv_wscale:
         connection.acks.now(connection, Why.SCALED_WINDOW)
-    connection.wants_output()
+    connection.may_go_on()
 
 
 def _first_rtt(connection: "Connection", seg: "Packet", now: int) -> None:

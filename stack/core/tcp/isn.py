@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from hashlib import blake2s
+from struct import Struct
 from typing import TYPE_CHECKING
 
-from stack._native import ffi
+from stack.wire.address import raw
 
 if TYPE_CHECKING:
     from stack._native import Path
@@ -12,32 +13,39 @@ if TYPE_CHECKING:
 MASK = 0xFFFFFFFF
 
 
+_PORTS = Struct("!HH")
+
+
+def _hash(keyed: "blake2s", path: "Path", sport: int) -> int:
+    """Of the addresses and ports of a path; `sport` 0 where ours is not part of it."""
+    digest = keyed.copy()
+    digest.update(raw(path.src) + raw(path.dst) + _PORTS.pack(sport, path.dport))
+    return int.from_bytes(digest.digest(), "big")
+
+
 class Secrets:
     """Keyed hashes of a connection's four-tuple under a secret drawn once per host."""
 
     def __init__(self, secret: bytes) -> None:
-        self._secret = secret
+        # The key is a block of its own: worked in once, and copied for each hash.
+        self._sequence = blake2s(key=secret, person=b"isn", digest_size=4)
+        self._timestamp = blake2s(key=secret, person=b"tsval", digest_size=4)
+        self._port = blake2s(key=secret, person=b"port", digest_size=4)
         self._next_port = 0
-
-    def _hash(self, purpose: bytes, path: "Path", ports: tuple[int, ...]) -> int:
-        message = bytes(ffi.buffer(path.src, 16)) + bytes(ffi.buffer(path.dst, 16))
-        message += b"".join(port.to_bytes(2, "big") for port in ports)
-        digest = blake2s(message, key=self._secret, person=purpose, digest_size=4)
-        return int.from_bytes(digest.digest(), "big")
 
     def initial_sequence(self, path: "Path", now: int) -> int:
         """ISN = M + F(four-tuple, secret), M ticking every 4 µs (RFC 6528 §3)."""
-        return (now // 4 + self._hash(b"isn", path, (path.sport, path.dport))) & MASK
+        return (now // 4 + _hash(self._sequence, path, path.sport)) & MASK
 
     def timestamp_offset(self, path: "Path") -> int:
         """Where a connection's timestamp clock starts (RFC 7323 §5.4)."""
-        return self._hash(b"tsval", path, (path.sport, path.dport))
+        return _hash(self._timestamp, path, path.sport)
 
     def ports(self, path: "Path", first: int, last: int) -> Iterator[int]:
         """Local ports first…last in the order to try them for the remote end of `path`:
         from a start that only we know (RFC 6056 §3.3.3).
         """
-        offset = self._hash(b"port", path, (path.dport,))
+        offset = _hash(self._port, path, 0)
         size = last - first + 1
         for _ in range(size):
             port = first + (offset + self._next_port) % size

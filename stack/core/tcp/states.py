@@ -4,7 +4,7 @@ The table is data: it guards the code (`follow` refuses what is not in it), and 
 and pictures are made from it.
 """
 
-from enum import Enum, IntEnum
+from enum import IntEnum, StrEnum
 
 
 class State(IntEnum):
@@ -28,7 +28,7 @@ class State(IntEnum):
         return self.name.replace("_", "-")
 
 
-class Cause(Enum):
+class Cause(StrEnum):
     """What moves a connection from one state to the next."""
 
     ACTIVE_OPEN = "active open"
@@ -55,7 +55,7 @@ _SYNCHRONISED = (
     State.LAST_ACK,
 )
 
-TRANSITIONS: dict[tuple[State, Cause], State] = {
+TRANSITIONS: dict[tuple[int, Cause], State] = {
     (State.CLOSED, Cause.ACTIVE_OPEN): State.SYN_SENT,
     (State.CLOSED, Cause.PASSIVE_OPEN): State.LISTEN,
     (State.LISTEN, Cause.SYN): State.SYN_RECEIVED,
@@ -90,8 +90,8 @@ SENDING = frozenset({State.SYN_SENT, State.SYN_RECEIVED, State.ESTABLISHED, Stat
 RECEIVING = frozenset({State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2})
 
 
-def follow(state: State, cause: Cause) -> State:
-    """The state that `cause` leads to.
+def follow(state: int, cause: Cause) -> State:
+    """The state that `cause` leads to from `state`, a State or its number.
 
     Raises KeyError when RFC 9293 has no such transition: that is an error in the
     stack, never something that a packet may bring about.
