@@ -26,8 +26,9 @@ class WindowValidation:
     __slots__ = ("_loss_flight", "_resent", "_round_end", "_round_start", "_samples", "_since")
 
     def __init__(self) -> None:
-        # (when, bytes acknowledged in an RTT), the largest and oldest first
-        self._samples: deque[tuple[int, int]] = deque()
+        # (when, bytes acknowledged in an RTT), the largest and oldest first; most connections
+        # never have one, and an empty deque is larger than all else here
+        self._samples: deque[tuple[int, int]] | None = None
         self._round_start: int | None = None
         self._round_end = 0
         self._since = 0  # µs, 0: validated
@@ -52,6 +53,8 @@ class WindowValidation:
     def _take_sample(self, now: int, size: int) -> None:
         """Keeps only what may become the largest: older ones that are smaller never will."""
         samples = self._samples
+        if samples is None:
+            samples = self._samples = deque()
         while samples and samples[-1][1] <= size:
             samples.pop()
         samples.append((now, size))
@@ -125,6 +128,6 @@ class WindowValidation:
 
     def forget(self) -> None:
         """Nothing is known any more: cwnd counts as validated (§4.1)."""
-        self._samples.clear()
+        self._samples = None
         self._round_start = None
         self._since = self._loss_flight = 0
