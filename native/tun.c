@@ -3,9 +3,11 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <time.h>
 
 /* A multiple of the alignment, so that rounding up never leaves it. */
 #define ARENA_SIZE ((size_t)1536 * 1024)
@@ -106,6 +108,30 @@ int tun_receive(int fd, struct batch *b, uint32_t vnet)
         at = (at + length + PACKET_ALIGN - 1) / PACKET_ALIGN * PACKET_ALIGN;
     }
     return (int)b->count;
+}
+
+static uint64_t nanoseconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+int tun_poll(int fd, uint32_t microseconds)
+{
+    struct pollfd asked = {.fd = fd, .events = POLLIN};
+    uint64_t end = nanoseconds() + (uint64_t)microseconds * 1000;
+
+    do {
+        int ready = poll(&asked, 1, 0);
+
+        if (ready < 0 && errno != EINTR)
+            return -errno;
+        if (ready > 0)
+            return asked.revents & POLLNVAL ? -EBADF : 1;
+    } while (nanoseconds() < end);
+    return 0;
 }
 
 /* ---- out ----------------------------------------------------------------- */

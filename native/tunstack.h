@@ -351,5 +351,8 @@ void batch_free(struct batch *b);
  * vnet: bytes of virtio header in front of each packet (0 or 10). Returns the
  * number of packets, or -errno when the first read failed (-EAGAIN: nothing there). */
 int tun_receive(int fd, struct batch *b, uint32_t vnet);
+/* Asks again and again for so many microseconds, without sleeping, whether packets came:
+ * 1, 0, or -errno. A processor that sleeps takes longer to wake than a packet's whole way. */
+int tun_poll(int fd, uint32_t microseconds);
 /* Writes n packets; returns how many were taken, or -errno when the first failed. */
 int tun_transmit(int fd, const struct outgoing *out, uint32_t n, uint32_t vnet);

@@ -47,6 +47,17 @@ static void nothing_there_says_so(void)
     close_wire(w);
 }
 
+static void polling_ends_with_a_packet_or_the_time(void)
+{
+    struct wire w = open_wire();
+
+    CHECK(tun_poll(w.ours, 0) == 0 && tun_poll(w.ours, 200) == 0);
+    CHECK(send(w.theirs, "x", 1, 0) == 1);
+    CHECK(tun_poll(w.ours, 0) == 1 && tun_poll(w.ours, 1000000) == 1);
+    close_wire(w);
+    CHECK(tun_poll(w.ours, 0) == -EBADF);
+}
+
 static void packets_arrive_as_they_left(void)
 {
     struct wire w = open_wire();
@@ -193,6 +204,7 @@ static void a_refused_packet_is_lost_alone(void)
 int main(void)
 {
     RUN(nothing_there_says_so);
+    RUN(polling_ends_with_a_packet_or_the_time);
     RUN(packets_arrive_as_they_left);
     RUN(the_device_may_vouch_for_a_checksum);
     RUN(a_batch_ends_when_it_is_full);

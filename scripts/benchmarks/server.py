@@ -87,7 +87,9 @@ async def until_input_ends() -> None:
     loop.remove_reader(sys.stdin)
 
 
-async def serve(descriptor: int, address: str, *, offload: bool) -> dict[str, int]:
+async def serve(
+    descriptor: int, address: str, *, offload: bool, busy_poll: int = 0
+) -> dict[str, int]:
     """Serves on the TUN device of `descriptor`; returns what was counted."""
     link = TunLink(descriptor)
     link.set_offload(offload)
@@ -97,7 +99,9 @@ async def serve(descriptor: int, address: str, *, offload: bool) -> dict[str, in
     services = {7: Echo, 9: lambda: Discard(tally), 19: lambda: Chargen(tally)}
     async with AsyncExitStack() as exits:
         host = await exits.enter_async_context(
-            AsyncHost(Host([address], random_bytes=urandom, mtu=link.mtu), link)
+            AsyncHost(
+                Host([address], random_bytes=urandom, mtu=link.mtu), link, busy_poll=busy_poll
+            )
         )
         for port, protocol in services.items():
             await host.create_server(protocol, None, port, backlog=1024)
@@ -115,9 +119,15 @@ def main() -> None:
     parser.add_argument("--descriptor", type=int, required=True, help="of the TUN device")
     parser.add_argument("--address", required=True, help="with its prefix length")
     parser.add_argument("--plain", action="store_true", help="without offload")
+    parser.add_argument("--busy-poll", type=int, default=0, help="in µs")
     parser.add_argument("--profile", type=Path, help="file for cProfile's figures")
     options = parser.parse_args()
-    serving = serve(options.descriptor, options.address, offload=not options.plain)
+    serving = serve(
+        options.descriptor,
+        options.address,
+        offload=not options.plain,
+        busy_poll=options.busy_poll,
+    )
     if options.profile is None:
         counts = asyncio.run(serving)
     else:

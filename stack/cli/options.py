@@ -19,6 +19,7 @@ DEFAULT_ADDRESSES = ("192.0.2.2/24", "2001:db8::2/64")
 DEFAULT_HTTP = (80, 8080)
 DEFAULT_HTTPS = (443, 8443)
 DEFAULT_APP = "stack.http.demo:app"
+_LONGEST_POLL = 10_000  # µs; timers wait as long
 
 
 FAULTS = """
@@ -49,6 +50,7 @@ class WatchOptions:
     capture: Path | None
     impairments: ImpairmentSpec | None
     seed: int | None
+    busy_poll: int = 0
 
     def random_bytes(self) -> Callable[[int], bytes]:
         """The host's source of randomness: the system's, or one that a seed repeats."""
@@ -88,6 +90,14 @@ def add_watch_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=int,
         help="make faults, sequence numbers and ports repeatable",
+    )
+    parser.add_argument(
+        "--busy-poll",
+        metavar="µS",
+        type=_busy_poll,
+        default=0,
+        help="after a packet look for the next so many µs before sleeping: sooner answers for"
+        " one busy processor",
     )
 
 
@@ -139,6 +149,7 @@ def read_watch_options(args: argparse.Namespace) -> WatchOptions:
         capture=args.capture,
         impairments=None if args.impair is None else parse_impairments(args.impair),
         seed=args.seed,
+        busy_poll=args.busy_poll,
     )
 
 
@@ -183,6 +194,12 @@ def load_app(reference: str) -> Any:
 def _brief(error: Exception) -> str:
     lines = str(error).splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def _busy_poll(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > _LONGEST_POLL:
+        raise UsageError(f"--busy-poll {text!r}: give µs from 0 to {_LONGEST_POLL}")
+    return int(text)
 
 
 def _port(text: str) -> int:

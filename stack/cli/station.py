@@ -77,7 +77,8 @@ async def open_host(
             mtu=link.mtu,
         )
         _observe(host, addresses, watch, exits)
-        yield await exits.enter_async_context(AsyncHost(host, link))
+        running = AsyncHost(host, link, busy_poll=watch.busy_poll)
+        yield await exits.enter_async_context(running)
 
 
 @asynccontextmanager

@@ -34,8 +34,8 @@ class AsyncHost:
     """A host for asyncio applications: takes over `host` and `link` and drives them.
 
     Parameters are those of asyncio's functions of the same names, and so are the
-    exceptions. Another `driver` than the loop's own may be given. An async context
-    manager that ends with `aclose`.
+    exceptions. Another `driver` than the loop's own may be given; `busy_poll` (µs) is for
+    that one, see `AsyncioDriver`. An async context manager that ends with `aclose`.
     """
 
     def __init__(
@@ -45,11 +45,12 @@ class AsyncHost:
         loop: asyncio.AbstractEventLoop | None = None,
         *,
         driver: Driver | None = None,
+        busy_poll: int = 0,
     ) -> None:
         self.host = host
         self.link = link
         self.loop = loop or asyncio.get_running_loop()
-        self.driver = driver or AsyncioDriver(host, link, self.loop)
+        self.driver = driver or AsyncioDriver(host, link, self.loop, busy_poll=busy_poll)
 
     async def __aenter__(self) -> Self:
         return self

@@ -3,9 +3,12 @@
 import asyncio
 import errno
 import hashlib
+import socket
+from types import SimpleNamespace
 
 import pytest
 
+from stack._native import lib
 from stack.run.aio import AsyncioDriver
 from stack.sockets.aio import AsyncHost
 from tests.support.packet_link import PacketLink, hosts
@@ -18,10 +21,11 @@ async def echo(reader, writer):
     writer.close()
 
 
-def run(main):
+def run(main, **settings):
     async def inside():
         links = PacketLink.pair()
-        client, server = (AsyncHost(*both) for both in zip(hosts(), links, strict=True))
+        both = zip(hosts(), links, strict=True)
+        client, server = (AsyncHost(host, link, **settings) for host, link in both)
         try:
             await asyncio.wait_for(main(client, server), 60)
         finally:
@@ -31,7 +35,8 @@ def run(main):
     asyncio.run(inside())
 
 
-def test_megabytes_cross_a_link_with_descriptors():
+@pytest.mark.parametrize("busy_poll", [0, 100])
+def test_megabytes_cross_a_link_with_descriptors(busy_poll):
     async def main(client, server):
         await server.start_server(echo, None, 7)
         reader, writer = await client.open_connection("192.0.2.2", 7)
@@ -53,7 +58,7 @@ def test_megabytes_cross_a_link_with_descriptors():
         assert sent.digest() == received.digest()
         writer.close()
 
-    run(main)
+    run(main, busy_poll=busy_poll)
 
 
 def test_connections_one_after_another_and_at_once():
@@ -73,6 +78,41 @@ def test_connections_one_after_another_and_at_once():
         await asyncio.gather(*map(one, range(50)))
 
     run(main)
+
+
+def test_polling_finds_what_comes_while_it_looks_and_then_the_driver_sleeps(monkeypatch):
+    """The packet that comes in the middle is not left to the loop's own descriptors."""
+    polls, told = [], []
+
+    class Driver(AsyncioDriver):
+        def _on_readable(self):
+            told.append(None)
+            super()._on_readable()
+
+    def poll(descriptor, microseconds):
+        polls.append(microseconds)
+        if len(polls) == 1:
+            other.send(b"second")
+        return lib.tun_poll(descriptor, microseconds)
+
+    other, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    monkeypatch.setattr("stack.run.aio.lib", SimpleNamespace(tun_poll=poll))
+
+    async def main():
+        host = hosts()[0]
+        driver = Driver(host, PacketLink(ours), busy_poll=50)
+        other.send(b"first")
+        for _ in range(10):
+            await asyncio.sleep(0.001)
+        assert host.counters["IpInReceives"] == 2
+        assert len(told) == 1
+        # Behind the first, behind the second, and no more when nothing came.
+        assert polls == [50, 50]
+        driver.close()
+
+    asyncio.run(main())
+    other.close()
+    ours.close()
 
 
 def test_timers_run_in_real_time():

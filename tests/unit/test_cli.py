@@ -37,6 +37,7 @@ def server(*arguments):
         (["run", "--frobnicate", "--", "true"], "--frobnicate"),
         (["run", "--http", "0", "--", "true"], "'0' is no port"),
         (["run", "--http", "65536", "--", "true"], "from 1 to 65535"),
+        (["run", "--busy-poll", "1s", "--", "true"], "give µs from 0 to 10000"),
         (["run", "--https", "http", "--", "true"], "'http' is no port"),
         (["run", "--http", "80", "--https", "80", "--", "true"], "only once"),
         (["run", "--address", "192.0.2.2", "--", "true"], "192.0.2.2/24"),
