@@ -6,12 +6,17 @@
 A row is *proved by* the tests that are bound to it. They all pass whenever the test run
 does; a test of its own compares the file with the markers. A requirement without a test
 is missing, whatever the code does.
+
+A row names few tests and says how many there are besides; `pytest --collect-only` and the
+markers in the files know them all.
 """
 
 import re
 import sys
 from collections import defaultdict
+from collections.abc import Iterable
 from contextlib import redirect_stdout
+from itertools import chain, groupby, zip_longest
 from pathlib import Path
 
 import pytest
@@ -21,11 +26,17 @@ from tests.support.requirements import REQUIREMENTS
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "docs" / "conformance.md"
 _SHOWN = 3
+_SCRIPT = re.compile(r"tests/drill/.*\[(.*)\]")
 
 # Requirements that do not apply, with the reason that the RFC supports.
 NOT_APPLICABLE: dict[str, str] = {
     "SHLD-13": "asks applications not to use urgent data; the stack only offers it",
     "SHLD-23": "asks applications not to change DSCP often; the stack only offers it",
+}
+
+# What the RFC lets a host leave out (MAY), and why ours does.
+NOT_OFFERED: dict[str, str] = {
+    "MAY-17": "no socket interface has a place for it; data is announced as it arrives",
 }
 
 Proofs = dict[tuple[str, str], list[str]]
@@ -39,11 +50,17 @@ class _Collector:
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         for item in items:
-            name = item.nodeid.partition("[")[0]
+            name = _name(item.nodeid)
             for marker in item.iter_markers("rfc"):
                 for rfc, place in _places(marker.args):
                     if name not in self.proofs[rfc, place]:
                         self.proofs[rfc, place].append(name)
+
+
+def _name(node: str) -> str:
+    """What tells a reader where to look: file and function, or the script that is run."""
+    script = _SCRIPT.match(node)
+    return f"tests/drill/{script[1]}.pkt" if script else node.partition("[")[0]
 
 
 def _places(arguments: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -90,10 +107,11 @@ def render(proofs: Proofs) -> str:
 
 def _count(proofs: Proofs) -> str:
     proved = sum(bool(proofs.get(("9293", number))) for number, _, _ in REQUIREMENTS)
-    spared = len(NOT_APPLICABLE)
+    spared, left_out = len(NOT_APPLICABLE), len(NOT_OFFERED)
+    missing = len(REQUIREMENTS) - proved - spared - left_out
     return (
-        f"Of {len(REQUIREMENTS)} numbered requirements {proved} are proved, {spared} do not "
-        f"apply, {len(REQUIREMENTS) - proved - spared} are missing."
+        f"Of {len(REQUIREMENTS)} numbered requirements: {proved} proved, {spared} not applicable, "
+        f"{left_out} optional and not offered, {missing} missing."
     )
 
 
@@ -101,16 +119,32 @@ def _proof(number: str, proofs: Proofs) -> str:
     names = proofs.get(("9293", number))
     if names:
         return _names(names)
-    reason = NOT_APPLICABLE.get(number)
-    return f"*not applicable:* {reason}" if reason else "**missing**"
+    if number in NOT_APPLICABLE:
+        return f"*not applicable:* {NOT_APPLICABLE[number]}"
+    if number in NOT_OFFERED:
+        return f"*not offered:* {NOT_OFFERED[number]}"
+    return "**missing**"
 
 
 def _names(names: list[str]) -> str:
-    """A few of the tests, by file and name, and how many there are besides."""
-    ordered = sorted(names)
-    shown = [f"`{name.removeprefix('tests/')}`" for name in ordered[:_SHOWN]]
-    more = len(ordered) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
+    """A few of the tests, each file once, and how many there are besides."""
+    shown = _spread(names)
+    files: dict[str, list[str]] = {}
+    for name in sorted(shown):
+        file, _, function = name.removeprefix("tests/").partition("::")
+        files.setdefault(file, []).extend([function] if function else [])
+    more = len(names) - len(shown)
+    told = [
+        f"`{file}`" + ": " * bool(functions) + ", ".join(f"`{one}`" for one in functions)
+        for file, functions in files.items()
+    ]
+    return "; ".join(told) + (f" and {more} more" if more else "")
+
+
+def _spread(names: Iterable[str]) -> list[str]:
+    """As many as are shown, of as many kinds of test as there are."""
+    kinds = [list(group) for _, group in groupby(sorted(names), key=lambda n: n.split("/")[1])]
+    return [name for name in chain(*zip_longest(*kinds)) if name][:_SHOWN]
 
 
 def _order(key: tuple[str, str]) -> tuple[int, list[tuple[int, int | str]]]:

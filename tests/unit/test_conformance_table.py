@@ -1,7 +1,7 @@
 import subprocess
 import sys
 
-from tests.support.conformance import ROOT, TABLE
+from tests.support.conformance import ROOT, TABLE, render
 
 
 def test_the_conformance_table_is_current():
@@ -14,3 +14,16 @@ def test_the_conformance_table_is_current():
     )
     mend = "stale: run .venv/bin/python -m tests.support.conformance --write"
     assert done.stdout == TABLE.read_text(), mend
+
+
+def test_a_row_names_files_of_several_kinds_and_never_more_than_three_tests():
+    names = [f"tests/conformance/test_a.py::test_{n}" for n in range(5)]
+    names += ["tests/drill/rto/karn.pkt", "tests/unit/test_b.py::test_b"]
+    shown = "`conformance/test_a.py`: `test_0`; `drill/rto/karn.pkt`; `unit/test_b.py`: `test_b`"
+    assert f"| {shown} and 4 more |" in render({("9293", "MUST-18"): names})
+
+
+def test_a_script_stands_in_the_table_under_its_own_path():
+    table = TABLE.read_text()
+    assert "`drill/rto/karn.pkt`" in table
+    assert "test_scripts.py" not in table
