@@ -19,13 +19,15 @@
 
 static uint32_t ip_header_length(const struct path *path)
 {
-    return path->version == 4 ? IPV4_HEADER : IPV6_HEADER;
+    return path->version == 4 ? IPV4_HEADER + path->options_length : IPV6_HEADER;
 }
 
 static void write_ipv4(uint8_t *h, const struct path *path, uint8_t protocol, uint16_t ip_id,
                        uint32_t total)
 {
-    h[0] = 0x45;
+    uint32_t length = ip_header_length(path);
+
+    h[0] = (uint8_t)(0x40u | length / 4);
     h[1] = path->traffic_class;
     store16(h + 2, total);
     store16(h + 4, ip_id);
@@ -34,8 +36,10 @@ static void write_ipv4(uint8_t *h, const struct path *path, uint8_t protocol, ui
     h[9] = protocol;
     store16(h + 10, 0);
     memcpy(h + 12, path->src + 12, 4);
-    memcpy(h + 16, path->dst + 12, 4);
-    store16(h + 10, checksum_field(checksum_add(h, IPV4_HEADER, 0)));
+    memcpy(h + 16, path->routed ? path->next_hop : path->dst + 12, 4);
+    if (path->options_length > 0)
+        memcpy(h + IPV4_HEADER, path->options, path->options_length);
+    store16(h + 10, checksum_field(checksum_add(h, length, 0)));
 }
 
 static void write_ipv6(uint8_t *h, const struct path *path, uint8_t protocol, uint32_t total)

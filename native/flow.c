@@ -196,7 +196,7 @@ uint32_t flow_find(const struct flow_table *t, const struct packet *p)
 {
     struct flow_key key = key_of_packet(p);
 
-    return find(t, &key);
+    return p->source_route == 0 ? find(t, &key) : 0;
 }
 
 uint32_t flow_find_path(const struct flow_table *t, const struct path *path)

@@ -14,6 +14,19 @@
 #define IPV6_OPTION_PAD1 0
 #define IPV6_OPTION_PADN 1
 
+#define IPV4_OPTION_END 0
+#define IPV4_OPTION_NOP 1
+#define IPV4_OPTION_LOOSE_ROUTE 131
+#define IPV4_OPTION_STRICT_ROUTE 137
+#define ROUTE_FIRST 4u /* where the first address stands, counted from one (RFC 791 §3.1) */
+
+static void note_problem(struct packet *p, uint32_t code, uint32_t pointer)
+{
+    p->problem = 1;
+    p->problem_code = (uint8_t)code;
+    p->problem_pointer = pointer;
+}
+
 /* ---- IPv4 ---------------------------------------------------------------- */
 
 static const uint8_t mapped_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
@@ -24,25 +37,52 @@ static void map_ipv4(uint8_t out[16], const uint8_t *address)
     memcpy(out + 12, address, 4);
 }
 
+static uint32_t refuse_option(struct packet *p, uint32_t pointer)
+{
+    note_problem(p, PROBLEM_FIELD, pointer);
+    return FAULT_IP_OPTION;
+}
+
+/* A source route ends here when its pointer lies behind the last address; what two of them
+ * would mean, nobody knows (RFC 1122 §3.2.1.8). */
+static uint32_t check_source_route(struct packet *p, uint32_t at, uint32_t size)
+{
+    uint32_t pointer = size > 2 ? p->data[at + 2] : 0;
+
+    if (p->source_route != 0)
+        return refuse_option(p, at);
+    if (size % 4 != 3)
+        return refuse_option(p, at + 1);
+    if (pointer < ROUTE_FIRST || pointer % 4 != 0)
+        return refuse_option(p, at + 2);
+    p->source_route = at;
+    return pointer > size ? FAULT_NONE : FAULT_SOURCE_ROUTE;
+}
+
 /* Options that are not understood are passed over (RFC 1122 §3.2.1.8), but each must
  * lie within the header. */
-static uint32_t walk_ipv4_options(const uint8_t *options, uint32_t length)
+static uint32_t walk_ipv4_options(struct packet *p)
 {
-    uint32_t at = 0;
+    uint32_t at = IPV4_HEADER, end = p->ip_header_length, found = FAULT_NONE;
 
-    while (at < length && options[at] != 0) {
-        uint32_t size;
+    while (at < end && p->data[at] != IPV4_OPTION_END) {
+        uint32_t kind = p->data[at], size, fault = FAULT_NONE;
 
-        if (options[at] == 1) {
+        if (kind == IPV4_OPTION_NOP) {
             at++;
             continue;
         }
-        size = at + 1 < length ? options[at + 1] : 0;
-        if (size < 2 || size > length - at)
-            return FAULT_IP_OPTION;
+        size = at + 1 < end ? p->data[at + 1] : 0;
+        if (size < 2 || size > end - at)
+            return refuse_option(p, at + 1);
+        if (kind == IPV4_OPTION_LOOSE_ROUTE || kind == IPV4_OPTION_STRICT_ROUTE)
+            fault = check_source_route(p, at, size);
+        if (fault == FAULT_IP_OPTION)
+            return fault;
+        found = fault != FAULT_NONE ? fault : found;
         at += size;
     }
-    return FAULT_NONE;
+    return found;
 }
 
 static void parse_ipv4_fields(struct packet *p)
@@ -80,7 +120,7 @@ static uint32_t parse_ipv4(struct packet *p)
     p->length = total;
     if (checksum_add(h, header_length, 0) != 0xffffu)
         return FAULT_IP_CHECKSUM;
-    return walk_ipv4_options(h + IPV4_HEADER, header_length - IPV4_HEADER);
+    return walk_ipv4_options(p);
 }
 
 /* ---- IPv6 ---------------------------------------------------------------- */
@@ -94,9 +134,7 @@ static int is_mapped(const uint8_t address[16])
 
 static uint32_t refuse(struct packet *p, uint32_t code, uint32_t pointer)
 {
-    p->problem = 1;
-    p->problem_code = (uint8_t)code;
-    p->problem_pointer = pointer;
+    note_problem(p, code, pointer);
     return FAULT_EXTENSION;
 }
 

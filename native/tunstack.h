@@ -43,7 +43,8 @@ enum fault {
     FAULT_IP_HEADER_LENGTH,   /* IHL under 5 or beyond the packet */
     FAULT_IP_LENGTH,          /* total/payload length beyond the bytes given */
     FAULT_IP_CHECKSUM,        /* RFC 791 header checksum */
-    FAULT_IP_OPTION,          /* an IPv4 option that runs past the header */
+    FAULT_IP_OPTION,          /* an IPv4 option that runs past the header or contradicts itself */
+    FAULT_SOURCE_ROUTE,       /* an IPv4 source route that leads on from here */
     FAULT_EXTENSION,          /* an IPv6 extension header that is cut short or refused */
     FAULT_TRANSPORT_SHORT,    /* fewer bytes than the transport header */
     FAULT_DATA_OFFSET,        /* TCP data offset under 5 or beyond the segment */
@@ -68,6 +69,7 @@ struct packet {
     uint8_t traffic_class; /* DSCP and ECN, or IPv4's type of service */
     uint32_t flow_label;
     uint32_t ip_header_length; /* with options or extension headers */
+    uint32_t source_route;     /* offset of an IPv4 source route that ends here; 0: none */
     uint8_t src[16];
     uint8_t dst[16];
 
@@ -81,7 +83,8 @@ struct packet {
     uint32_t fragment_id;
     uint32_t unfragmentable_length; /* IPv6: bytes before the fragment header */
 
-    /* IPv6 Parameter Problem to send (RFC 4443 §3.4), with FAULT_EXTENSION. */
+    /* Parameter Problem to send (RFC 1122 §3.2.2.5, RFC 4443 §3.4), with FAULT_IP_OPTION or
+     * FAULT_EXTENSION. */
     uint8_t problem;         /* 1 when one is due */
     uint8_t problem_code;
     uint32_t problem_pointer; /* offset of the offending byte; without a problem, of the
@@ -178,6 +181,10 @@ int ring_spans(const struct ring *r, uint32_t offset, uint32_t n, struct span ou
 
 /* ---- where packets of a flow go, and the head they carry ----------------- */
 
+#define IP_OPTIONS_MAX 40 /* bytes (RFC 791 §3.1) */
+
+/* With a source route, packets go to next_hop first; dst, which the checksums cover, stands
+ * last in the route (RFC 9293 §3.1). */
 struct path {
     uint8_t version; /* 4 or 6 */
     uint8_t ttl;
@@ -188,6 +195,10 @@ struct path {
     uint8_t dst[16];
     uint16_t sport;
     uint16_t dport;
+    uint8_t options_length; /* bytes of IPv4 options, a multiple of four */
+    uint8_t routed;         /* 1: the options hold a source route */
+    uint8_t next_hop[4];
+    uint8_t options[IP_OPTIONS_MAX];
 };
 
 /* ---- transmission control block ----------------------------------------
@@ -325,7 +336,8 @@ uint32_t packet_build(uint8_t *dst, size_t room, const struct path *path, uint8_
 struct flow_table;
 struct flow_table *flow_table_new(const uint8_t key[16]);
 void flow_table_free(struct flow_table *t);
-/* The flow of a packet that arrived: 0 when there is none. */
+/* The flow of a packet that arrived: 0 when there is none, or when the packet came by a
+ * source route, which its taker has to look at first. */
 uint32_t flow_find(const struct flow_table *t, const struct packet *p);
 /* Insert under the path of our side (src is ours). id must not be 0. Returns 1, or 0 when
  * it is there already or memory ran out. */

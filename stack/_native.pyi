@@ -51,6 +51,7 @@ class Packet:
     traffic_class: int
     flow_label: int
     ip_header_length: int
+    source_route: int
     src: _IntArray
     dst: _IntArray
     is_fragment: int
@@ -110,6 +111,10 @@ class Path:
     dst: _IntArray
     sport: int
     dport: int
+    options_length: int
+    routed: int
+    next_hop: _IntArray
+    options: _IntArray
 
 class Tcb:
     path: Path
@@ -223,6 +228,7 @@ class _Lib:
     VNET_NEEDS_CSUM: int
     VNET_DATA_VALID: int
     PARSE_TRUST_CHECKSUM: int
+    IP_OPTIONS_MAX: int
     OUTGOING_HEAD_MAX: int
     BATCH_PACKETS: int
     FAULT_NONE: int
@@ -232,6 +238,7 @@ class _Lib:
     FAULT_IP_LENGTH: int
     FAULT_IP_CHECKSUM: int
     FAULT_IP_OPTION: int
+    FAULT_SOURCE_ROUTE: int
     FAULT_EXTENSION: int
     FAULT_TRANSPORT_SHORT: int
     FAULT_DATA_OFFSET: int

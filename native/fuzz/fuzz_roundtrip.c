@@ -104,7 +104,7 @@ static void tcp_round_trip(struct input *in)
 
 static void datagram_round_trip(struct input *in, uint8_t protocol, int32_t checksum_at)
 {
-    static uint8_t payload[TEXT_MAX], data[TEXT_MAX + 40];
+    static uint8_t payload[TEXT_MAX], data[TEXT_MAX + 20 + IP_OPTIONS_MAX];
     struct path path = take_path(in);
     uint32_t n = 8 + (uint32_t)(in->length < TEXT_MAX - 8 ? in->length : TEXT_MAX - 8), length;
     struct packet p;

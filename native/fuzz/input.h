@@ -69,6 +69,8 @@ static inline struct path take_path(struct input *in)
         memcpy(path.src, prefix, 12);
         memcpy(path.dst, prefix, 12);
         path.flow_label = 0;
+        path.options_length = (uint8_t)(take8(in) % (IP_OPTIONS_MAX / 4 + 1) * 4);
+        memset(path.options, take8(in) & 1, path.options_length); /* ends, or no operations */
     } else {
         path.dont_fragment = 0;
         path.src[0] |= 0x20; /* never a mapped address, which an IPv6 packet may not carry */

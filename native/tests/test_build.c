@@ -28,6 +28,38 @@ static void syn_options_come_in_the_usual_order(void)
     CHECK(out.head_length == 60 && memcmp(out.head + 40, want, sizeof want) == 0);
 }
 
+static void ip_options_lead_to_the_next_hop_and_the_checksum_covers_the_destination(void)
+{
+    static const uint8_t route[8] = {131, 7, 4, 192, 0, 2, 2, 0}, hop[4] = {198, 51, 100, 1};
+    struct path path = sample_path(4);
+    struct emit e = syn();
+    struct outgoing out;
+    struct packet p;
+    uint8_t data[OUTGOING_HEAD_MAX];
+    uint16_t start;
+
+    path.options_length = sizeof route;
+    memcpy(path.options, route, sizeof route);
+    path.routed = 1;
+    memcpy(path.next_hop, hop, sizeof hop);
+    CHECK(outgoing_tcp(&out, &path, &e, NULL, 0, 0) == 68 && out.head_length == 68);
+    CHECK(outgoing_copy(&out, data, sizeof data) == 68);
+    CHECK(data[0] == 0x47 && memcmp(data + 16, hop, 4) == 0);
+    CHECK(memcmp(data + 20, route, sizeof route) == 0);
+    /* On the last leg the destination stands in the header. */
+    data[22] = 8;
+    memcpy(data + 16, path.dst + 12, 4);
+    store16(data + 10, 0);
+    store16(data + 10, checksum_field(checksum_scalar(data, 28, 0)));
+    p = parse_exact(data, 68, 0);
+    CHECK(p.fault == FAULT_NONE && p.source_route == 20 && p.mss == 1460);
+    e.gso_size = 100;
+    e.checksum_offload = 1;
+    CHECK(outgoing_tcp(&out, &path, &e, NULL, 0, 0) == 68);
+    memcpy(&start, out.vnet + 6, sizeof start);
+    CHECK(start == 28); /* where the device's sum begins */
+}
+
 static void options_are_aligned_in_every_combination(void)
 {
     struct path path = sample_path(6);
@@ -258,6 +290,7 @@ static void udp_sum_of_zero_goes_out_as_all_ones(void)
 int main(void)
 {
     RUN(syn_options_come_in_the_usual_order);
+    RUN(ip_options_lead_to_the_next_hop_and_the_checksum_covers_the_destination);
     RUN(options_are_aligned_in_every_combination);
     RUN(sack_blocks_are_those_that_fit);
     RUN(fast_open_cookies_are_padded_to_words);

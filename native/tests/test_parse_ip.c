@@ -38,6 +38,40 @@ static void trailing_bytes_are_cut_off(void)
     CHECK(parse_exact(data, 60, 0).length == 28);
 }
 
+/* A packet of 20 + 8 + 8 bytes whose options are these. */
+static struct packet with_options(const uint8_t options[8])
+{
+    static const uint8_t payload[8] = {0};
+    struct path path = sample_path(4);
+    uint8_t data[64];
+
+    path.options_length = 8;
+    memcpy(path.options, options, 8);
+    return parse_exact(data, packet_build(data, 64, &path, 253, 77, payload, 8, -1), 0);
+}
+
+static void a_source_route_ends_here_or_leads_on(void)
+{
+    static const uint8_t ends[8] = {1, 131, 7, 8, 1, 2, 3, 4};
+    static const uint8_t leads_on[8] = {137, 7, 4, 1, 2, 3, 4, 0};
+    static const uint8_t none[8] = {148, 4, 0, 0, 0, 131, 7, 8};
+    static const uint8_t bad[][8] = {
+        {131, 7, 3}, {131, 7, 5}, {131, 7, 0}, {131, 6, 4}, {131, 8, 4},
+        {131, 2, 1, 1, 1, 1, 1, 1}, {131, 3, 4, 137, 3, 4}, {1, 1, 1, 1, 1, 1, 1, 131},
+    };
+    size_t i;
+
+    CHECK(with_options(ends).fault == FAULT_NONE && with_options(ends).source_route == 21);
+    CHECK(with_options(leads_on).fault == FAULT_SOURCE_ROUTE);
+    CHECK(with_options(none).fault == FAULT_NONE && with_options(none).source_route == 0);
+    for (i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct packet p = with_options(bad[i]);
+
+        CHECK(p.fault == FAULT_IP_OPTION && p.problem == 1 && p.problem_code == 0);
+        CHECK(p.problem_pointer >= 20 && p.problem_pointer < 29);
+    }
+}
+
 static void ipv4_faults(void)
 {
     uint8_t data[64], bad[64];
@@ -263,6 +297,7 @@ int main(void)
     RUN(ipv4_fields_are_read);
     RUN(trailing_bytes_are_cut_off);
     RUN(ipv4_faults);
+    RUN(a_source_route_ends_here_or_leads_on);
     RUN(ipv4_options_stay_within_the_header);
     RUN(ipv4_fragments_are_told_apart);
     RUN(ipv6_fields_are_read);

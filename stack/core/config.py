@@ -8,10 +8,16 @@ from stack.core.udp.config import UdpConfig
 
 @dataclass(frozen=True, slots=True)
 class HostConfig:
-    """How a host behaves; `icmp_rate` is ICMP errors a second, `ttl` a hop count."""
+    """How a host behaves; `icmp_rate` is ICMP errors a second, `ttl` a hop count.
+
+    `accept_source_route`: take packets that came by an IPv4 source route, and answer
+    connections by the way back. Who may name the way of our answers can have them pass his
+    own host, so it is off, as RFC 7126 §4.3 advises and Linux has it for hosts.
+    """
 
     tcp: TcpConfig = field(default_factory=TcpConfig)
     udp: UdpConfig = field(default_factory=UdpConfig)
     ttl: int = 64
     icmp_rate: int = 1000
     icmp_burst: int = 50
+    accept_source_route: bool = False

@@ -13,6 +13,7 @@ COUNTERS: Mapping[str, str] = {
     "IpInTruncatedPkts": "packets dropped because bytes were missing",
     "IpInCsumErrors": "IPv4 packets dropped for a bad header checksum",
     "IpInAddrErrors": "packets dropped because their destination is not ours",
+    "IpInSourceRoutes": "packets dropped because they came by a source route",
     "IpInBadSources": "packets dropped because their source cannot be answered",
     "IpInUnknownProtos": "packets for a protocol that this host has not",
     "IpInDiscards": "good packets dropped for want of room",

@@ -8,6 +8,7 @@ from stack.core.ip.headers import Protocol
 from stack.core.ip.icmp import EchoReply, EchoRequest, IcmpError
 from stack.core.tcp import icmp_errors, mtu_reports
 from stack.core.tcp.arrive import segment_arrives
+from stack.core.tcp.source_route import routed_segment_arrives
 from stack.core.udp import icmp_errors as udp_errors
 from stack.core.udp.arrive import datagram_arrives
 from stack.core.why import Verdict, Why
@@ -28,6 +29,7 @@ _FAULTS: dict[int, str] = {
     lib.FAULT_IP_LENGTH: "IpInTruncatedPkts",
     lib.FAULT_IP_CHECKSUM: "IpInCsumErrors",
     lib.FAULT_IP_OPTION: "IpInHdrErrors",
+    lib.FAULT_SOURCE_ROUTE: "IpInSourceRoutes",
     lib.FAULT_EXTENSION: "IpInHdrErrors",
 }
 _FAULT_NAMES = {
@@ -39,6 +41,7 @@ _FAULT_NAMES = {
         "FAULT_IP_LENGTH",
         "FAULT_IP_CHECKSUM",
         "FAULT_IP_OPTION",
+        "FAULT_SOURCE_ROUTE",
         "FAULT_EXTENSION",
         "FAULT_TRANSPORT_SHORT",
         "FAULT_DATA_OFFSET",
@@ -85,6 +88,8 @@ def _faulty(host: "Host", packet: "Packet", now: int) -> Result:
         if fault == lib.FAULT_TRANSPORT_CHECKSUM:
             host.counters.count(checksums)
             return Verdict.BAD_CHECKSUM, ""
+    if fault == lib.FAULT_SOURCE_ROUTE:
+        return _routed_on(host, packet, now)
     dst = raw(packet.dst)
     if packet.problem and (host.local.owns(dst) or host.local.listens_to(dst)):
         _reply_error(
@@ -100,6 +105,17 @@ def _faulty(host: "Host", packet: "Packet", now: int) -> Result:
     return Verdict.MALFORMED, _FAULT_NAMES[fault]
 
 
+def _routed_on(host: "Host", packet: "Packet", now: int) -> Result:
+    """We are to forward a packet along its source route, which a host need not
+    (RFC 1122 §3.3.5) and ours never does.
+    """
+    if host.config.accept_source_route and host.local.owns(raw(packet.dst)):
+        failed = Unreachable4.SOURCE_ROUTE_FAILED
+        error = icmp.destination_unreachable(packet, failed, 0, addresses=host.local)
+        _reply_error(host, error, Why.UNREACHABLE, now)
+    return Verdict.SOURCE_ROUTED, ""
+
+
 def _check_addresses(host: "Host", packet: "Packet", now: int) -> Result:
     """RFC 1122 §3.2.1.3: to us, from someone who can be answered."""
     local = host.local
@@ -111,6 +127,9 @@ def _check_addresses(host: "Host", packet: "Packet", now: int) -> Result:
     if not local.is_valid_source(raw(packet.src)) or local.owns(raw(packet.src)):
         host.counters.count("IpInBadSources")
         return Verdict.BAD_SOURCE, ""
+    if packet.source_route and not host.config.accept_source_route:
+        host.counters.count("IpInSourceRoutes")
+        return Verdict.SOURCE_ROUTED, ""
     if packet.is_fragment:
         return _reassemble(host, packet, now)
     return _dispatch(host, packet, now, ours=ours)
@@ -123,6 +142,8 @@ def _dispatch(host: "Host", packet: "Packet", now: int, *, ours: bool) -> Result
         host.counters.count("TcpInSegs")
         if not ours:  # RFC 9293 MUST-57: a SYN to a group is discarded silently
             return Verdict.NOT_OURS, ""
+        if packet.source_route:
+            return routed_segment_arrives(host, packet, now), ""
         return host.segment_without_connection(packet, now), ""
     if protocol == (Protocol.ICMP if packet.version == 4 else Protocol.IPV6_ICMP):
         return _icmp(host, packet, now, ours=ours)
@@ -193,7 +214,7 @@ def _echo(host: "Host", packet: "Packet", *, ours: bool) -> Result:
     host.counters.count("IcmpOutEchoReps")
     src = raw(packet.dst) if source is None else source
     identification = host.identification.next(src, raw(packet.src), packet.protocol)
-    reply = icmp.answer_echo(packet, source=source, identification=identification)
+    reply = icmp.answer_echo(packet, source=source, identification=identification, now=host.now)
     host.send_whole(reply, Why.ECHO_REPLY, identification)
     return Verdict.ECHO_REQUEST, ""
 

@@ -23,7 +23,7 @@ from stack.core.ip.identification import Identification
 from stack.core.ip.path_mtu import PathMtu
 from stack.core.ip.reassembly import Reassembly
 from stack.core.ready import Ready
-from stack.core.tcp import fast_open_client, handshake, output, resets
+from stack.core.tcp import fast_open_client, handshake, output, resets, source_route
 from stack.core.tcp.connection import Buffer, Connection
 from stack.core.tcp.fast_open import Cookies
 from stack.core.tcp.isn import Secrets
@@ -396,6 +396,8 @@ class Host:
         fill_path(
             path, seg.version, raw(seg.dst), raw(seg.src), seg.dport, seg.sport, self.config.ttl
         )
+        if seg.source_route:
+            source_route.take_way_back(path, seg, self.now)
         return path
 
     def refuse(self, seg: "Packet", why: Why) -> None:

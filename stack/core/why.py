@@ -118,6 +118,7 @@ class Verdict(Reason):
     BAD_CHECKSUM = "bad checksum: dropped", "RFC 9293 §3.1"
     NOT_OURS = "not for an address of ours: dropped", "RFC 1122 §3.2.1.3"
     BAD_SOURCE = "source address that cannot be answered: dropped", "RFC 1122 §3.2.1.3"
+    SOURCE_ROUTED = "came by a source route: dropped", "RFC 7126 §4.3"
     FRAGMENT = "fragment kept for reassembly", "RFC 791 §3.2"
     REASSEMBLED = "last missing fragment", "RFC 815 §3"
     ECHO_REQUEST = "echo request", "RFC 792; RFC 4443 §4.1"

@@ -27,7 +27,7 @@ class Options:
             raise OSError("getsockopt buflen out of range")
         value = self._option(level, name).get(self)
         packed = value if isinstance(value, bytes) else _INT.pack(value)
-        return packed[:size] if size else int(_INT.unpack_from(packed)[0])
+        return packed[:size] if size else int(_INT.unpack_from(packed.ljust(_INT.size, b"\0"))[0])
 
     def set(self, level: int, name: int, value: int | bytes) -> None:
         """Like socket.setsockopt. Raises OSError ENOPROTOOPT, or EINVAL for a bad value."""

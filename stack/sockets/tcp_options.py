@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
+from stack.core.ip.options import checked_options
+from stack.core.tcp import source_route
 from stack.core.tcp.config import TcpConfig
 from stack.core.tcp.congestion import ALGORITHMS
 from stack.core.tcp.connection import Connection
@@ -24,8 +26,11 @@ from stack.sockets.options import Option, Options, number, switch, within_bounds
 SO_MAX_PACING_RATE = 47
 IP_MTU = 14
 IPV6_MTU = 24
+IP_PKTOPTIONS = 9
+IPV6_2292PKTOPTIONS = 6
 
 _LINGER = struct.Struct("ii")
+_CMSG = struct.Struct("@Niii")
 _NAME_LENGTH = 16  # bytes of a congestion control algorithm's name
 _MSS_RANGE = range(88, 32768)
 _TIMES = range(1, 32768)  # seconds
@@ -236,6 +241,27 @@ def _default_mss(settings: Settings) -> int:
     return 536 if settings.version == 4 else 1220
 
 
+def _hear_traffic_class(connection: Connection, on: bool) -> None:
+    connection.hears_traffic_class = on
+
+
+def _read_ip_options(value: bytes) -> bytes:
+    try:
+        return checked_options(value)
+    except ValueError:
+        raise error_of(errno.EINVAL) from None
+
+
+def _set_ip_options(connection: Connection, given: bytes) -> None:
+    if connection.version == 4:
+        source_route.give(connection, given, connection.host.now)
+
+
+def _ip_options(connection: Connection) -> bytes:
+    known = connection.ip_options
+    return known.sent if known is not None else b""
+
+
 LIVE: dict[str, _Live] = {
     "nodelay": _Live(_on, _set_nodelay, lambda c: int(c.nodelay), lambda _: 0),
     "cork": _Live(_on, lambda c, on: c.cork.set(c, on), lambda c: int(c.cork.corked), lambda _: 0),
@@ -303,6 +329,13 @@ LIVE: dict[str, _Live] = {
         lambda c: c.path.traffic_class & 0xFC if c.version == 6 else 0,
         lambda _: 0,
     ),
+    "recvtos": _Live(
+        lambda v: bool(_small(v)),
+        _hear_traffic_class,
+        lambda c: int(c.hears_traffic_class),
+        lambda _: 0,
+    ),
+    "ip_options": _Live(_read_ip_options, _set_ip_options, _ip_options, lambda _: b"", bytes),
     "ttl": _Live(_read_hops, _hops(4), lambda c: c.path.ttl, lambda _: 64),
     "hops": _Live(_within(range(-1, 256)), _hops(6), lambda c: c.path.ttl, lambda _: 64),
 }
@@ -325,6 +358,21 @@ def _get_linger(settings: Settings) -> bytes:
 def _set_linger(settings: Settings, value: bytes) -> None:
     on, seconds = _LINGER.unpack_from(value)
     settings.linger = seconds if on else None
+
+
+def _packet_options(level: int, kind: int) -> Callable[[Settings], bytes]:
+    """What arrived last beside the data, as control messages: the traffic class, where it is
+    asked for (RFC 9293 MAY-9).
+    """
+
+    def get(settings: Settings) -> bytes:
+        connection = settings.connection
+        if connection is None or not connection.hears_traffic_class:
+            return b""
+        message = _CMSG.pack(socket.CMSG_LEN(4), level, kind, connection.traffic_class_heard)
+        return message.ljust(socket.CMSG_SPACE(4), b"\0")
+
+    return get
 
 
 def _path_mtu(settings: Settings) -> int:
@@ -372,9 +420,14 @@ Settings.table = {
     (_TCP, socket.TCP_INFO): Option(_info),
     (_IP, socket.IP_TOS): _live("tos", 0),
     (_IP, socket.IP_TTL): _live("ttl", 0),
+    (_IP, socket.IP_OPTIONS): _live("ip_options", 0),
+    (_IP, socket.IP_RECVTOS): _live("recvtos", 0),
+    (_IP, IP_PKTOPTIONS): Option(_packet_options(_IP, socket.IP_TOS)),
     (_IP, IP_MTU): Option(_path_mtu),
     (_IPV6, socket.IPV6_TCLASS): _live("tclass"),
     (_IPV6, socket.IPV6_UNICAST_HOPS): _live("hops"),
+    (_IPV6, socket.IPV6_RECVTCLASS): _live("recvtos"),
+    (_IPV6, IPV6_2292PKTOPTIONS): Option(_packet_options(_IPV6, socket.IPV6_TCLASS)),
     (_IPV6, IPV6_MTU): Option(_path_mtu),
     (_IPV6, socket.IPV6_V6ONLY): switch("only_ipv6"),
 }

@@ -5,8 +5,9 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from stack.core.ip.options import checked_options
 from stack.core.udp.endpoint import UdpEndpoint
-from stack.core.udp.settings import Discovery, checked_options
+from stack.core.udp.settings import Discovery
 from stack.sockets.names import error_of, family_of
 from stack.sockets.options import Option, Options, number, switch, within_bounds
 

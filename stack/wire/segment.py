@@ -39,6 +39,7 @@ from stack.wire.craft import (
     ones_complement,
     pseudo_header,
 )
+from stack.wire.ip_options import final_destination
 from stack.wire.tcp_options import (
     EOL,
     MSS,
@@ -191,7 +192,9 @@ class Icmp:
 
 @dataclass(slots=True)
 class Packet:
-    """An IP packet; fields that could not be read keep their defaults."""
+    """An IP packet; fields that could not be read keep their defaults. `dst` is where a source
+    route leads, and `next_hop` where the header says meanwhile.
+    """
 
     data: bytes
     version: int = 0
@@ -208,6 +211,7 @@ class Packet:
     ip_reserved: bool = False
     header_length: int = 0
     ip_options: bytes = b""
+    next_hop: Address | None = None
     payload: bytes = b""
     transport: Tcp | Udp | Icmp | None = None
     missing: int = 0  # bytes that the header announces and that are not here
@@ -289,6 +293,9 @@ def _read_ipv4(packet: Packet) -> None:
         packet.fault = f"IPv4 header length {header_length}"
         return
     packet.ip_options = data[20:header_length]
+    final = final_destination(packet.ip_options)
+    if final is not None:
+        packet.dst, packet.next_hop = IPv4Address(final), packet.dst
     _cut(packet, header_length, total_length)
     _read_transport(packet)
 

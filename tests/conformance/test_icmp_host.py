@@ -1,9 +1,12 @@
 """ICMP and ICMPv6 as a peer sees them: a whole host, driven by packets."""
 
 import random
+from dataclasses import replace
 from struct import pack
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stack.core.host import Host
 from stack.core.ip.reassembly import TIMEOUT_US
@@ -79,12 +82,57 @@ def body_of(data):
     return data[HEADER[data[0] >> 4] + 8 :]
 
 
+def options_of(data):
+    return data[20 : (data[0] & 15) * 4]
+
+
 @pytest.fixture
 def bench():
     return Bench()
 
 
 # ---- ping --------------------------------------------------------------------
+
+
+@pytest.mark.rfc("1122", "3.2.2.6")
+@pytest.mark.rfc("1122", "3.2.1.8")
+def test_a_ping_by_a_source_route_is_answered_by_the_way_back(bench):
+    first, second, peer = (bytes((198, 51, 100, 1)), bytes((198, 51, 100, 2)), packed(PEER[4])[12:])
+    ping = echo(4, b"x", options=b"\x01\x83\x0b\x0c" + first + second)
+    assert bench.send(ping) == []
+    bench.host.config = replace(bench.host.config, accept_source_route=True)
+    (reply,) = bench.send(ping)
+    assert ipv4_header_ok(reply)
+    assert reply[16:20] == second
+    assert options_of(reply) == b"\x01\x83\x0b\x04" + first + peer
+
+
+@pytest.mark.rfc("1122", "3.2.2.6")
+def test_a_ping_that_records_its_route_is_answered_with_an_entry_of_ours(bench):
+    gate, ours = bytes((198, 51, 100, 1)), packed(OURS[4])[12:]
+    (reply,) = bench.send(echo(4, b"x", options=b"\x07\x0f\x08" + gate + bytes(9)))
+    assert options_of(reply) == b"\x07\x0f\x0c" + gate + ours + bytes(5)
+    (full,) = bench.send(echo(4, b"x", options=b"\x07\x07\x08" + gate + b"\0"))
+    assert options_of(full) == b"\x07\x07\x08" + gate + b"\0"
+
+
+@pytest.mark.rfc("1122", "3.2.2.6")
+@pytest.mark.rfc("791", "3.1")
+def test_a_ping_that_gathers_timestamps_is_answered_with_one_of_ours(bench):
+    ours = packed(OURS[4])[12:]
+    (reply,) = bench.send(echo(4, b"x", options=b"\x44\x0c\x05\x01" + bytes(8)))
+    time = (1 << 31 | bench.now // 1000).to_bytes(4, "big")  # not since midnight
+    assert options_of(reply) == b"\x44\x0c\x0d\x01" + ours + time
+    (full,) = bench.send(echo(4, b"x", options=b"\x44\x08\x09\x00" + bytes(4)))
+    assert options_of(full) == b"\x44\x08\x09\x10" + bytes(4)
+
+
+@given(st.binary(max_size=40))
+def test_no_options_of_a_ping_make_the_host_raise(options):
+    bench = Bench()
+    bench.host.config = replace(bench.host.config, accept_source_route=True)
+    for reply in bench.send(echo(4, b"x", options=options + bytes(-len(options) % 4))):
+        assert ipv4_header_ok(reply)
 
 
 @pytest.mark.rfc("1122", "3.2.2.6")

@@ -1,11 +1,13 @@
 """UDP as a peer and an application see it: a whole host, driven by packets."""
 
 import errno
+from dataclasses import replace
 
 import pytest
 
 from stack.core.config import HostConfig
 from stack.core.events import PacketReceived, PacketSent
+from stack.core.ip.options import checked_options
 from stack.core.ready import Ready
 from stack.core.udp.config import UdpConfig
 from stack.core.why import Verdict, Why
@@ -190,6 +192,34 @@ def test_an_application_gives_ip_options(bench):
     first, second = bench.sends(endpoint, bytes(2000))
     assert first.ip_options == second.ip_options == b"\x94\x04\x00\x00"  # copied: bit 7 of 0x94
     assert bench.sends(endpoint, b"x", version=6)[0].transport.text == b"x"
+
+
+@pytest.mark.rfc("1122", "4.1.3.2")
+@pytest.mark.rfc("1122", "3.2.1.8")
+def test_an_application_specifies_the_route_of_its_datagrams(bench):
+    endpoint = bench.open(53)
+    hops = [bytes((198, 51, 100, last)) for last in (1, 2)]
+    endpoint.ipv4.options = checked_options(b"\x83\x0b\x04" + b"".join(hops))
+    for size in (1, 2000):
+        for sent in bench.sends(endpoint, bytes(size)):
+            assert sent.next_hop.packed == hops[0]
+            assert sent.ip_options == b"\x83\x0b\x04" + hops[1] + sent.dst.packed + b"\0"
+            assert sent.ip_checksum_ok
+            assert sent.transport_checksum_ok
+    endpoint.ipv4.options = b""
+    (sent,) = bench.sends(endpoint, b"x")
+    assert (sent.next_hop, sent.ip_options) == (None, b"")
+
+
+@pytest.mark.rfc("7126", "4.3")
+def test_a_datagram_that_came_by_a_source_route_is_dropped_unless_the_host_is_told_otherwise(bench):
+    endpoint = bench.open(53)
+    came = b"\x83\x07\x08\xc6\x33\x64\x01\x00"
+    bench.receive(udp(4, 4000, 53, b"x", ip_options=came))
+    assert endpoint.take(bench.now) is None
+    bench.host.config = replace(bench.host.config, accept_source_route=True)
+    bench.receive(udp(4, 4000, 53, b"x", ip_options=came))
+    assert endpoint.take(bench.now).options == came
 
 
 # ---- a datagram leaves ----------------------------------------------------------------

@@ -4,7 +4,7 @@ from struct import unpack_from
 
 from stack._native import ffi
 from stack.wire.batch import Outbound
-from stack.wire.segment import CWR, FIN, PSH, Packet, Tcp, build_tcp, parse
+from stack.wire.segment import CWR, FIN, PSH, TCP, Packet, Tcp, build_ip, build_tcp, parse
 
 NEEDS_CSUM = 1
 GSO_TCPV4 = 1
@@ -52,12 +52,12 @@ def _segment(packet: Packet, tcp: Tcp, start: int, end: int) -> bytes:
         flags &= ~(FIN | PSH)
     if start:
         flags &= ~CWR
-    ip = (
-        {"ip_id": packet.ip_id, "dont_fragment": packet.dont_fragment}
-        if packet.version == 4
-        else {}
-    )
-    return build_tcp(
+    ip = {"ttl": packet.ttl, "tclass": packet.tclass}
+    if packet.version == 4:
+        ip["ip_id"] = packet.ip_id
+        ip["dont_fragment"] = packet.dont_fragment
+        ip["ip_options"] = packet.ip_options
+    cut = build_tcp(
         packet.src,
         packet.dst,
         tcp.sport,
@@ -69,7 +69,8 @@ def _segment(packet: Packet, tcp: Tcp, start: int, end: int) -> bytes:
         options=tcp.option_bytes,
         text=tcp.text[start:end],
         urgent=tcp.urgent,
-        ttl=packet.ttl,
-        tclass=packet.tclass,
         **ip,
     )
+    if packet.next_hop is None:
+        return cut
+    return build_ip(packet.src, packet.next_hop, TCP, cut[packet.header_length :], **ip)

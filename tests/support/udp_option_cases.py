@@ -9,6 +9,25 @@ from tests.support.udp_worlds import tried
 IP_PKTINFO, IP_MTU_DISCOVER, IP_RECVTTL, IP_MTU = 8, 10, 12, 14
 IPV6_MTU_DISCOVER, IPV6_MTU = 23, 24
 
+# What an application gives, sound and not: source routes, record route, timestamps.
+IP_OPTIONS = [
+    b"\x07\x07\x04" + bytes(4),
+    b"\x07\x08\x04" + bytes(5),
+    b"\x07\x07\x08" + bytes(4),
+    b"\x07\x07\x05" + bytes(4),
+    b"\x83\x07\x04\x7f\0\0\1",
+    b"\x89\x0b\x04\x7f\0\0\1\x7f\0\0\2",
+    b"\x83\x03\x04",
+    b"\x83\x07\x08\x7f\0\0\1",
+    b"\x83\x08\x04\x7f\0\0\1\0",
+    b"\x83\x07\x04\x7f\0\0\1\x89\x07\x04\x7f\0\0\1",
+    b"\x44\x08\x05\0" + bytes(4),
+    b"\x44\x0c\x05\3" + bytes(8),
+    b"\x44\x06\x05\0" + bytes(2),
+    b"\x44\x08\x04\0" + bytes(4),
+    b"",
+]
+
 
 @case
 def options(world):
@@ -184,6 +203,10 @@ def ip_options(world):
     yield client.getsockopt(ip, socket.IP_OPTIONS, 40)
     for bad in (b"\x94", b"\x94\x00\x00\x00", b"\x94\x09\x00\x00", bytes(44)):
         yield tried(client.setsockopt, ip, socket.IP_OPTIONS, bad)
+    for given in IP_OPTIONS:
+        yield given, tried(client.setsockopt, ip, socket.IP_OPTIONS, given)
+        yield client.getsockopt(ip, socket.IP_OPTIONS, 40)
+        yield client.getsockopt(ip, socket.IP_OPTIONS)
     router_alert = b"\x94\x04\x00\x00"
     client.setsockopt(ip, socket.IP_OPTIONS, router_alert)
     yield client.getsockopt(ip, socket.IP_OPTIONS, 40)

@@ -28,6 +28,15 @@ def test_ping_of_any_size_is_answered_with_the_same_bytes(playground, address, s
     assert "wrong data byte" not in done.stdout
 
 
+@pytest.mark.rfc("1122", "3.2.2.6")
+def test_ping_learns_route_and_times_of_the_whole_round_trip(playground):
+    recorded = ping(playground, IPV4, "-c", "1", "-R").stdout
+    assert f"\t{IPV4}\n" in recorded.partition("RR:")[2]
+    timed = ping(playground, IPV4, "-c", "1", "-T", "tsonly").stdout
+    assert "TS:" in timed
+    assert "1 received, 0% packet loss" in timed
+
+
 @both_versions
 def test_the_kernel_is_told_that_no_one_uses_a_udp_port(playground, address):
     script = (

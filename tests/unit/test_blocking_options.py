@@ -4,10 +4,11 @@ import errno
 import socket
 import struct
 import time
+from functools import partial
 
 import pytest
 
-from stack.sockets.tcp_options import IP_MTU, SO_MAX_PACING_RATE
+from stack.sockets.tcp_options import IP_MTU, IP_PKTOPTIONS, SO_MAX_PACING_RATE
 from tests.support.two_worlds import in_thread, kernels, ours, outcome
 
 SOCKET, TCP, IP, IPV6 = (
@@ -44,6 +45,37 @@ NUMBERS = [
     (IP, socket.IP_TOS, (0, 0x10, 0xB8, 0xFF, 3)),
     (IP, socket.IP_TTL, (1, 64, 255, 0, 256, -2)),
 ]
+
+
+RAW = [
+    (IP, socket.IP_OPTIONS, (b"\x83\x07\x04\xc0\0\2\7", b"\x07\x07\x04" + bytes(4), b"\x83", b"")),
+    (IP, socket.IP_RECVTOS, (1, 0, b"\1", b"\0")),
+]
+
+
+@case
+def options_of_ip(world):
+    one = world.client()
+    for level, name, values in RAW:
+        yield name, one.getsockopt(level, name, 40)
+        for value in values:
+            yield value, outcome(partial(one.setsockopt, level, name, value))
+            yield one.getsockopt(level, name, 40)
+
+
+@case
+def the_traffic_class_of_a_handshake_is_known(world):
+    listener = world.server()
+    listener.bind((world.address, 0))
+    listener.listen()
+    listener.setsockopt(IP, socket.IP_RECVTOS, 1)
+    client = world.client()
+    client.setsockopt(IP, socket.IP_TOS, 0x28)
+    client.connect(listener.getsockname())
+    accepted, _ = listener.accept()
+    yield accepted.getsockopt(IP, IP_PKTOPTIONS, 64)[:20]
+    yield client.getsockopt(IP, IP_PKTOPTIONS, 64)
+    accepted.close()
 
 
 def every_way(world, one, level, name, values):

@@ -27,3 +27,7 @@ def test_a_script_stands_in_the_table_under_its_own_path():
     table = TABLE.read_text()
     assert "`drill/rto/karn.pkt`" in table
     assert "test_scripts.py" not in table
+
+
+def test_no_requirement_of_rfc_9293_is_missing():
+    assert "**missing**" not in TABLE.read_text()

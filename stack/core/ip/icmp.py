@@ -17,6 +17,7 @@ from stack.core.ip.icmp_input import (
     interpret,
     is_hard,
 )
+from stack.core.ip.options import for_echo
 from stack.wire import icmp
 from stack.wire.address import fill_path, raw
 from stack.wire.icmp import CHECKSUM_OFFSET, Message, Problem6, TimeExceededCode, Unreachable4
@@ -47,7 +48,9 @@ __all__ = [
 _ERROR_MAX = {4: 576, 6: 1280}
 # Faults that leave the addresses trustworthy; any other packet is dropped in silence
 # (RFC 1122 §3.2.1.1 and §3.2.1.2).
-_ANSWERABLE = frozenset({lib.FAULT_NONE, lib.FAULT_IP_OPTION, lib.FAULT_EXTENSION})
+_ANSWERABLE = frozenset(
+    {lib.FAULT_NONE, lib.FAULT_IP_OPTION, lib.FAULT_SOURCE_ROUTE, lib.FAULT_EXTENSION}
+)
 _IP_HEADER = {4: 20, 6: IPV6_HEADER}
 
 
@@ -77,9 +80,14 @@ class IcmpLimiter:
 
 
 def answer_echo(
-    packet: "Packet", *, source: bytes | None = None, identification: int | None = None
+    packet: "Packet",
+    *,
+    source: bytes | None = None,
+    identification: int | None = None,
+    now: int = 0,
 ) -> bytes:
-    """The echo reply to an echo request, with all of its data.
+    """The echo reply to an echo request, with all of its data and its IPv4 options, at `now`
+    (µs).
 
     `source` (16 bytes) is needed when the request came to a group (RFC 4443 §4.2); else the
     reply comes from the address that was asked (RFC 1122 §3.2.2.6). An IPv4 reply may be
@@ -96,6 +104,7 @@ def answer_echo(
         raw(packet.src),
         packet.traffic_class & 0xFC,
     )
+    for_echo(packet, path, now)
     return _build(path, message, identification)
 
 
@@ -244,7 +253,7 @@ def _path(version: int, src: bytes, dst: bytes, traffic_class: int) -> "Path":
 def _build(path: "Path", message: Message, identification: int | None) -> bytes:
     path.dont_fragment = identification is None
     payload = message.to_bytes()
-    room = _IP_HEADER[path.version] + len(payload)
+    room = _IP_HEADER[path.version] + path.options_length + len(payload)
     packet = ffi.new("uint8_t[]", room)
     protocol = Protocol.ICMP if path.version == 4 else Protocol.IPV6_ICMP
     length = lib.packet_build(

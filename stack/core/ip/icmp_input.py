@@ -9,6 +9,7 @@ from stack._native import ffi
 from stack.core.ip.headers import IPV6_HEADER, Protocol, upper_layer
 from stack.wire.address import MAPPED_PREFIX
 from stack.wire.icmp import Icmp4Type, Icmp6Type, Unreachable4, Unreachable6
+from stack.wire.ip_options import final_destination
 
 if TYPE_CHECKING:
     from stack._native import Packet
@@ -226,8 +227,9 @@ def _quoted_ipv4(body: bytes) -> _Quote | None:
     if header < 20 or not is_first:
         return None
     length = int.from_bytes(body[2:4], "big")
-    src, dst = MAPPED_PREFIX + body[12:16], MAPPED_PREFIX + body[16:20]
-    return _Quote(src, dst, body[9], header, length)
+    # On a source route the header names the next hop only.
+    dst = final_destination(body[20:header]) or body[16:20]
+    return _Quote(MAPPED_PREFIX + body[12:16], MAPPED_PREFIX + dst, body[9], header, length)
 
 
 def _quoted_ipv6(body: bytes) -> _Quote | None:

@@ -51,6 +51,8 @@ def segment_arrives(connection: "Connection", seg: "Packet", now: int) -> Verdic
         return verdict
     if connection.ecn.mode is not Mode.OFF:
         connection.ecn.on_segment(connection, seg)
+    if connection.hears_traffic_class:
+        connection.traffic_class_heard = seg.traffic_class
     option = connection.timeout_option
     if option is not None and seg.options & lib.OPTION_USER_TIMEOUT:
         option.arrives(connection, seg.user_timeout)

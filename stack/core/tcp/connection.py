@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from stack.core.tcp.listener import Listener
     from stack.core.tcp.rate import RateSampler
     from stack.core.tcp.recovery import LossDetector
+    from stack.core.tcp.source_route import IpOptions
     from stack.core.timers import Handle
 
 Buffer = bytes | bytearray | memoryview
@@ -77,8 +78,10 @@ class Connection:
         "fast_open",
         "flight",
         "frto",
+        "hears_traffic_class",
         "host",
         "in_output",
+        "ip_options",
         "keepalive",
         "keepalive_due",
         "last_data_received",
@@ -115,6 +118,7 @@ class Connection:
         "tcb",
         "timeout_option",
         "timer_handle",
+        "traffic_class_heard",
         "una_at_send",
         "unacked_since",
         "undo",
@@ -160,6 +164,9 @@ class Connection:
         self.cork = Cork()
         self.timeout_option: UserTimeoutOption | None = None
         self.mss_limit = 0xFFFF  # TCP_MAXSEG
+        self.ip_options: IpOptions | None = None  # IP_OPTIONS, or the way a segment came
+        self.hears_traffic_class = False  # IP_RECVTOS: with every segment, not the SYN's alone
+        self.traffic_class_heard = 0  # DSCP and ECN, as in the octet (MAY-9)
         self.mtu_probe = None if self.config.mtu_probing == "off" else MtuProbe()
         self.mss_proven = False  # segments as large as now were acknowledged
         self.mtu_report: IcmpError | None = None  # a claim that they do not fit
@@ -314,6 +321,13 @@ class Connection:
         if self.host.observed:
             self.note_call("send", f"{taken} of {length} bytes", now)
         return taken
+
+    def flush(self, now: int) -> int:
+        """Takes back what was queued to send, except what has left and what the peer's window
+        would let leave; returns how many bytes that were (RFC 9293 §3.9.1.7).
+        """
+        self.note_call("flush", "", now)
+        return self.send_buffer.flush(self)
 
     def send_urgent(self, data: Buffer, now: int) -> int:
         """Like `send`, and the peer's application is told that all up to here is urgent

@@ -3,10 +3,12 @@
 from typing import TYPE_CHECKING
 
 from stack._native import ffi, lib
+from stack.core.ip.headers import Protocol
 from stack.core.tcp import handshake, window
 from stack.core.tcp.ecn import ECT_0, NOT_ECT, Mode
 from stack.core.tcp.states import State
 from stack.core.why import Why
+from stack.wire.address import raw
 from stack.wire.sequence import MASK, gt
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ def emit(
         # A probe of the window is no new data yet (RFC 3168 §6.1.6).
         fresh = length > 0 and seq == tcb.snd_nxt and why is not Why.ZERO_WINDOW_PROBE
         _mark(connection, e, fresh)
-    _build(connection, out, e, (seq - tcb.snd_una) & MASK, length)
+    _build(connection, out, e, seq, (seq - tcb.snd_una) & MASK, length)
     out.push(why, detail)
     tcb.last_ack_sent = tcb.rcv_nxt
     connection.acks.on_sent(connection, gaps_told)
@@ -119,11 +121,25 @@ def _is_cut(connection: "Connection", e: "Emit") -> bool:
     return not e.flags & _SYN and (probe is None or not probe.size or probe.seq != e.seq)
 
 
-def _build(connection: "Connection", out: "Outbound", e: "Emit", offset: int, length: int) -> None:
+def _identification(connection: "Connection", seq: int, mss: int) -> int:
+    """IPv4's: one more with each full segment, and the same again for a segment that leaves
+    again (RFC 9293 §3.8.1, MAY-4). Where nobody may fragment, any value will do
+    (RFC 6864 §4.1); elsewhere each packet needs one of its own (§4.3).
+    """
+    path = connection.path
+    if path.dont_fragment:
+        return seq // mss & 0xFFFF
+    return connection.host.identification.next(raw(path.src), raw(path.dst), Protocol.TCP)
+
+
+def _build(
+    connection: "Connection", out: "Outbound", e: "Emit", seq: int, offset: int, length: int
+) -> None:
     tcb = connection.tcb
     host = connection.host
-    e.ip_id = host.identify()
-    e.gso_size = tcb.snd_mss if length > tcb.snd_mss and _is_cut(connection, e) else 0
+    mss = tcb.snd_mss
+    e.ip_id = _identification(connection, seq, mss)
+    e.gso_size = mss if length > mss and _is_cut(connection, e) else 0
     e.checksum_offload = host.offload
     ring = connection.snd if length else ffi.NULL
     lib.outgoing_tcp(out.next_slot(), connection.path, e, ring, offset, length)
@@ -150,7 +166,7 @@ def emit_syn(connection: "Connection", out: "Outbound", now: int, why: Why, deta
     e.tsval = connection.timestamp(now)
     e.tsecr = tcb.ts_recent if answering else 0
     text = connection.fast_open.text if connection.fast_open is not None else 0
-    _build(connection, out, e, 0, text)
+    _build(connection, out, e, tcb.iss, 0, text)
     out.push(why, detail)
     edge = (tcb.rcv_nxt + e.window) & MASK
     if gt(edge, tcb.rcv_adv):

@@ -90,7 +90,8 @@ def _room(connection: "Connection") -> int:
     server = connection.host.fast_open_cache.of(connection.path)
     path_mtu = connection.host.path_mtu.mtu_to(connection.remote_packed)
     mss = min(server.mss or DEFAULT_MSS[version], path_mtu - HEADERS[version])
-    return max(mss - _OPTIONS_MAX, 0)
+    room: int = mss - _OPTIONS_MAX - connection.path.options_length
+    return max(room, 0)
 
 
 def give_up(connection: "Connection") -> None:

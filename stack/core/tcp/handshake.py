@@ -20,6 +20,7 @@ DEFAULT_MSS = {4: 536, 6: 1220}  # RFC 9293 MUST-15
 HEADERS = {4: 40, 6: 60}  # IP and TCP headers without options
 TIMESTAMPS_LENGTH = 12
 _SMALLEST_MSS = 48  # below this a peer could make us send headers only
+_SMALLEST_TEXT = 8  # beside all options, for the same reason
 _AFTER_LOST_SYN = 3_000_000  # µs, RFC 6298 §5.7
 
 
@@ -55,6 +56,7 @@ def take_options(connection: "Connection", seg: "Packet", now: int) -> None:
     """Takes what the peer's SYN or SYN-ACK says; an option is on when both sent it."""
     tcb = connection.tcb
     seen = seg.options
+    connection.traffic_class_heard = seg.traffic_class
     tcb.irs = seg.seq
     tcb.rcv_nxt = (seg.seq + 1) & MASK
     # A SYN of ours has announced its window already, counted from here.
@@ -82,16 +84,19 @@ def take_options(connection: "Connection", seg: "Packet", now: int) -> None:
 
 
 def update_mss(connection: "Connection") -> None:
-    """Effective send MSS: what the peer takes and the path carries, less the options that
-    every segment has (MUST-16; RFC 6691 §2).
+    """Effective send MSS: what the peer takes and the path carries, less the options of TCP
+    and IP that every segment has (MUST-16; RFC 6691 §2); and whether routers may fragment.
     """
     tcb = connection.tcb
-    path_mtu = connection.host.path_mtu.mtu_to(connection.remote_packed)
+    remote, known = connection.remote_packed, connection.host.path_mtu
+    tcb.path.dont_fragment = not known.may_fragment(remote)
+    path_mtu = known.mtu_to(remote)
     if connection.mtu_probe is not None and connection.mtu_probe.low:
         path_mtu = min(path_mtu, connection.mtu_probe.low)
     carried = path_mtu - HEADERS[tcb.path.version]
     mss = min(tcb.peer_mss, carried, connection.mss_limit)
-    mss = mss - TIMESTAMPS_LENGTH if tcb.ts_ok else mss
+    mss -= tcb.path.options_length + TIMESTAMPS_LENGTH * bool(tcb.ts_ok)
+    mss = max(mss, _SMALLEST_TEXT)
     connection.mss_proven = connection.mss_proven and mss == tcb.snd_mss
     tcb.snd_mss = mss
     if tcb.state in (State.SYN_SENT, State.SYN_RECEIVED):

@@ -148,7 +148,9 @@ class MtuProbe:
 
 def _overhead(connection: "Connection") -> int:
     """Bytes of a segment's packet that are not text."""
-    return HEADERS[connection.version] + TIMESTAMPS_LENGTH * bool(connection.tcb.ts_ok)
+    options: int = connection.path.options_length
+    options += TIMESTAMPS_LENGTH * bool(connection.tcb.ts_ok)
+    return HEADERS[connection.version] + options
 
 
 def _ceiling(connection: "Connection") -> int:

@@ -61,8 +61,6 @@ def _believe(connection: "Connection", error: "IcmpError", now: int) -> None:
 
 def path_changed(host: "Host", destination: bytes) -> None:
     """The estimate for a destination moved: every connection to there follows it."""
-    fragment = host.path_mtu.may_fragment(destination)
     for connection in host.connections.values():
         if connection.remote_packed == destination:
             handshake.update_mss(connection)
-            connection.tcb.path.dont_fragment = not fragment

@@ -33,6 +33,8 @@ _SUPER_TEXT = 65_535 - 60 - 60
 def transmit(connection: "Connection", out: "Outbound", now: int) -> bool:
     """Builds what may leave into `out`; returns False when `out` became full first."""
     tcb = connection.tcb
+    if connection.ip_options is not None:
+        connection.ip_options.stamp(connection, now)
     if connection.reset_why is not None:
         return _reset(connection, out, now)
     if connection.syn_why is not None:

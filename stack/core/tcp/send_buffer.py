@@ -5,6 +5,8 @@ fast as it may always leaves the next window's data ready (as Linux has it).
 from typing import TYPE_CHECKING
 
 from stack._native import lib
+from stack.core.ready import Ready
+from stack.wire.sequence import MASK, gt
 
 if TYPE_CHECKING:
     from stack.core.tcp.connection import Connection
@@ -37,6 +39,26 @@ class SendBuffer:
             drawn = connection.host.buffer_memory.take(wanted - ring.limit)
             self._drawn += drawn
             ring.limit += drawn
+
+    def flush(self, connection: "Connection") -> int:
+        """Drops what lies to the right of the peer's window and has not been sent; returns
+        how much that was (RFC 9293 §3.9.1.7, MAY-14).
+        """
+        tcb = connection.tcb
+        first = tcb.snd_una if tcb.snd_una != tcb.iss else (tcb.iss + 1) & MASK
+        kept = max(tcb.snd_wnd, (tcb.snd_nxt - first) & MASK)
+        dropped: int = max(tcb.snd.length - kept, 0)
+        if dropped == 0:
+            return 0
+        tcb.snd.length -= dropped
+        end = (first + tcb.snd.length) & MASK
+        if connection.urgent.sending and gt(tcb.snd_up, end):
+            tcb.snd_up = end
+        if connection.send_blocked:
+            connection.send_blocked = False
+            connection.tell(Ready.WRITABLE)
+        connection.wants_output()
+        return dropped
 
     def release(self, connection: "Connection") -> None:
         """The connection is over: its share of the budget is free."""

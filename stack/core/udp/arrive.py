@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from stack._native import ffi
+from stack.core.ip.options import arrived
 from stack.core.udp.datagram import Datagram
 from stack.core.why import Verdict
 from stack.wire.address import raw
@@ -10,8 +11,6 @@ from stack.wire.address import raw
 if TYPE_CHECKING:
     from stack._native import Packet
     from stack.core.host import Host
-
-_IPV4_HEADER = 20
 
 
 def datagram_arrives(host: "Host", packet: "Packet", *, ours: bool) -> Verdict:
@@ -36,7 +35,7 @@ def datagram_arrives(host: "Host", packet: "Packet", *, ours: bool) -> Verdict:
         destination,
         packet.ttl,
         packet.traffic_class,
-        _options(packet),
+        arrived(packet),
     )
     taken = sum(endpoint.deliver(datagram) for endpoint in takers)
     host.counters.count("UdpInDatagrams", taken)
@@ -44,9 +43,3 @@ def datagram_arrives(host: "Host", packet: "Packet", *, ours: bool) -> Verdict:
         host.counters.count("UdpRcvbufErrors", len(takers) - taken)
         host.counters.count("UdpInErrors", len(takers) - taken)
     return Verdict.DATAGRAM if taken else Verdict.NO_ROOM
-
-
-def _options(packet: "Packet") -> bytes:
-    if packet.version == 6 or packet.ip_header_length == _IPV4_HEADER:
-        return b""
-    return ffi.buffer(packet.data, packet.ip_header_length)[_IPV4_HEADER:]

@@ -5,7 +5,8 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from stack._native import ffi, lib
-from stack.core.ip.headers import IPV6_HEADER, MAX_PACKET, Protocol, ipv4_header
+from stack.core.ip.headers import IPV6_HEADER, MAX_PACKET, Protocol
+from stack.core.ip.options import place
 from stack.core.system_error import system_error
 from stack.core.udp.settings import Discovery
 from stack.wire.address import fill_path
@@ -69,11 +70,12 @@ def send(endpoint: "UdpEndpoint", data: "Buffer", route: "Route", settings: "IpS
         discovery is Discovery.WANT and fits and not host.path_mtu.may_fragment(destination)
     )
     path.dont_fragment = whole
+    path.options_length = path.routed = 0
+    if options:
+        place(path, options, host.now)
     identification = host.identify() if whole else _identification(host, route)
     header = _HEADER.pack(endpoint.port, port, _HEADER.size + len(data), 0)
     packet = host.udp.builder.packet(identification, b"".join((header, data)))
-    if options:
-        packet = _with_options(packet, options, identification)
     host.counters.count("UdpOutDatagrams")
     pieces = host.in_pieces(packet, mtu, identification)
     host.udp.queue(endpoint, pieces)
@@ -83,12 +85,3 @@ def send(endpoint: "UdpEndpoint", data: "Buffer", route: "Route", settings: "IpS
 def _identification(host: "Host", route: "Route") -> int:
     """What the fragments have in common, whoever makes them (RFC 6864 §4.3, RFC 7739)."""
     return host.identification.next(route.source, route.destination, Protocol.UDP)
-
-
-def _with_options(packet: bytes, options: bytes, identification: int) -> bytes:
-    """The IPv4 packet with options behind its header; UDP's checksum does not cover them."""
-    length = _IP_HEADER[4] + len(options)
-    head = bytes((0x40 | length // 4,)) + packet[1 : _IP_HEADER[4]] + options
-    place = int.from_bytes(packet[6:8], "big")
-    text = packet[_IP_HEADER[4] :]
-    return ipv4_header(head, len(text), identification & 0xFFFF, place) + text

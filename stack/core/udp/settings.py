@@ -3,10 +3,6 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
-_END, _NO_OPERATION = 0, 1  # RFC 791 §3.1
-_SOURCE_ROUTES = (131, 137)  # loose, strict
-_OPTIONS_MAX = 40
-
 
 class Discovery(IntEnum):
     """What is done about the path MTU; the numbers are those of IP_MTU_DISCOVER on Linux.
@@ -47,7 +43,8 @@ class Discovery(IntEnum):
 class IpSettings:
     """One version's settings. `ttl` is the hop limit in IPv6, `traffic_class` the type of
     service in IPv4; `report_errors` has every ICMP error told, also to an endpoint that is
-    not connected. `options` are IPv4's, as they stand in the header (RFC 1122 §4.1.3.2).
+    not connected. `options` are IPv4's (RFC 1122 §4.1.3.2), checked and in the form that
+    core.ip.options describes.
     """
 
     ttl: int
@@ -56,19 +53,3 @@ class IpSettings:
     discovery: Discovery = Discovery.WANT
     report_errors: bool = False
     options: bytes = b""
-
-
-def checked_options(options: bytes) -> bytes:
-    """IPv4 options padded to whole words. Raises ValueError for bytes that are none.
-
-    A source route is none that can be given: routers drop what carries one (RFC 7126 §4.3).
-    """
-    at = 0
-    while at < len(options) and options[at] != _END:
-        length = 1 if options[at] == _NO_OPERATION else int.from_bytes(options[at + 1 : at + 2])
-        if options[at] in _SOURCE_ROUTES or length < (options[at] != _NO_OPERATION) + 1:
-            raise ValueError("no option that can be sent")
-        at += length
-    if at > len(options) or len(options) > _OPTIONS_MAX:
-        raise ValueError("options that do not fit")
-    return options + bytes(-len(options) % 4)
