@@ -2,47 +2,11 @@
 
 import pytest
 
-from stack.core.config import HostConfig
-from stack.core.tcp.config import TcpConfig
-from stack.link.impair import Faults, ImpairmentSpec
-from stack.sim import CoDel, Network
+from stack.sim import CoDel
 from stack.sim.bulk import Bulk, jain, throughput
+from tests.support.paths import MBIT, MS, SECOND, TEXT, alone, path
 
 BBR = "draft-ietf-ccwg-bbr"
-MS = 1_000
-SECOND = 1_000_000
-MBIT = 1_000_000
-SEGMENT = 1500  # bytes on the wire
-TEXT = 1448 / SEGMENT  # of these, text
-
-
-def path(seed=1, *, rate, delay=20 * MS, loss=0.0, queue=1.0, **settings):
-    """(network, sender, receiver): `rate` in bit/s, `queue` in bandwidth-delay products or as
-    the link takes it.
-    """
-    net = Network(seed)
-    config = HostConfig(tcp=TcpConfig(**settings))
-    sender = net.host("sender", "192.0.2.1/24", config=config)
-    receiver = net.host("receiver", "192.0.2.2/24", config=config)
-    if isinstance(queue, float):
-        queue = int(queue * rate * 2 * delay / SECOND / 8 / SEGMENT)
-    net.link(
-        sender,
-        receiver,
-        ImpairmentSpec(
-            outbound=Faults(rate=rate, delay=delay, loss=loss, queue=queue),
-            inbound=Faults(rate=rate, delay=delay),
-        ),
-    )
-    return net, sender, receiver
-
-
-def alone(span, warm_up=2, **settings):
-    """(share of what the link can carry as text, the flow)."""
-    net, sender, receiver = path(**settings)
-    flow = Bulk(net, sender, receiver)
-    (rate,) = throughput(net, [flow], warm_up=warm_up * SECOND, span=span * SECOND)
-    return rate / (TEXT * settings["rate"]), flow
 
 
 @pytest.mark.rfc(BBR, "3.1")

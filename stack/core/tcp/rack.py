@@ -15,7 +15,7 @@ from stack.wire.sequence import geq, gt, sub
 
 if TYPE_CHECKING:
     from stack.core.tcp.connection import Connection
-    from stack.core.tcp.flight import Transmission
+    from stack.core.tcp.flight import Flight, Transmission
 
 DUP_THRESH = 3
 _PERSIST = 16  # recoveries for which a widened reordering window is kept (§6.2 step 4)
@@ -29,6 +29,7 @@ class Rack:
         "_dsack_round",
         "_end",
         "_fack",
+        "_latest",
         "_multiplier",
         "_persist",
         "_probe_end",
@@ -43,6 +44,7 @@ class Rack:
     def __init__(self, iss: int) -> None:
         self._sent_at = 0  # RACK.xmit_ts
         self._end = iss  # RACK.end_seq
+        self._latest: Transmission | None = None  # the segment that these two are of
         self._rtt = 0
         self._fack = iss
         self._reordering_seen = False
@@ -73,6 +75,7 @@ class Rack:
         if self._sent_after(record.sent_at, record.end, self._sent_at, self._end):
             self._sent_at = record.sent_at
             self._end = record.end
+            self._latest = record
 
     @staticmethod
     def _is_original(connection: "Connection", record: "Transmission", delivery: Delivery) -> bool:
@@ -131,22 +134,24 @@ class Rack:
             connection.stop_timer(Timer.REORDERING)
             return
         flight = connection.flight
-        window = self._window(connection)
+        patience = self._rtt + self._window(connection) - now
         wait = 0
         for record in flight.in_network:
-            if record.sent_at > self._sent_at:
-                break  # and so did all that follow it in the order of sending
             if not self._sent_after(self._sent_at, self._end, record.sent_at, record.end):
-                continue
-            remaining = record.sent_at + self._rtt + window - now
-            if remaining <= 0:
-                flight.mark_lost(record)
-            else:
-                wait = max(wait, remaining)
+                break  # nor what follows it in the order of sending
+            if record.sent_at + patience > 0:
+                wait = self._longest(flight, record) + patience
+                break  # what was sent later has more time left
+            flight.mark_lost(record)
         if wait:
             connection.start_timer(Timer.REORDERING, now + wait)
         else:
             connection.stop_timer(Timer.REORDERING)
+
+    def _longest(self, flight: "Flight", first: "Transmission") -> int:
+        """When the last of those was sent that may yet prove lost, `first` being the first."""
+        last = flight.in_network.behind(self._latest) if self._latest is not None else None
+        return first.sent_at if last is None else max(first.sent_at, last.sent_at)
 
     def on_recovery(self, connection: "Connection") -> None:
         """Proportional rate reduction sets the window from here on."""

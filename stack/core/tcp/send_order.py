@@ -1,8 +1,7 @@
 """What is in the network, in the order in which it was sent last.
 
-RACK looks for losses from the oldest transmission on and stops at the first that left too
-late to be lost; so an acknowledgement costs what it finds, not what is in flight (RFC 8985
-§6.2 step 5).
+RACK looks for losses from the oldest transmission on and stops at the first that is not lost
+yet; so an acknowledgement costs what it finds, not what is in flight (RFC 8985 §6.2 step 5).
 """
 
 from collections.abc import Iterator
@@ -13,8 +12,9 @@ if TYPE_CHECKING:
 
 
 class SendOrder:
-    """A doubly linked list through its members' `older` and `newer`, which are None for a
-    transmission that has no place. `end` stands between the newest and the oldest.
+    """A doubly linked list through its members' `older` and `newer`. `newer` is None for a
+    transmission that has no place; its `older` is the member it came behind when it left.
+    `end` stands between the newest and the oldest.
     """
 
     __slots__ = ("_end",)
@@ -45,7 +45,15 @@ class SendOrder:
         older, newer = member.older, member.newer
         if older is not None and newer is not None:
             older.newer, newer.older = newer, older
-            member.older = member.newer = None
+            member.newer = None
+
+    def behind(self, gone: "Transmission") -> "Transmission | None":
+        """The newest member of those older than `gone`, which has left; None without one."""
+        older = gone.older
+        while older is not None and older.newer is None:
+            older = older.older  # that has left since
+        gone.older = older  # the next search is shorter
+        return None if older is self._end else older
 
     def __iter__(self) -> Iterator["Transmission"]:
         """From the oldest on; the member at hand may lose its place meanwhile."""
