@@ -92,7 +92,9 @@ class Host:
         self._time_wait: deque[Connection] = deque()
         self._events: dict[Source, Ready] = {}
         self._observers: tuple[Observer, ...] = ()
-        self._out = Outbound()
+        self.early = Outbound()
+        """What must leave before anything else: the batch that `transmit` returns next."""
+        self._sent = Outbound()
         self._scratch = ffi.new("struct outgoing *")
         self._number = 0
         self._ip_id = int.from_bytes(random_bytes(2), "big")
@@ -129,8 +131,9 @@ class Host:
         The object and what it borrows hold until the next call into this host.
         """
         self.now = now
-        out = self._out
-        out.clear()
+        out, self.early = self.early, self._sent
+        self._sent = out
+        self.early.clear()
         while self._replies and not out.full:
             out.push_raw(*self._replies.popleft())
         self.udp.transmit(out)

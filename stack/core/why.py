@@ -41,6 +41,7 @@ class Why(Reason):
     DELAYED_ACK = "delayed ACK timer ran out", "RFC 9293 §3.8.6.3"
     SECOND_SEGMENT = "more than one full-sized segment: acknowledged at once", "RFC 5681 §4.2"
     QUICK_ACK = "acknowledged at once: the peer is in slow start", "RFC 5681 §4.2"
+    AFTER_LOSS = "acknowledged at once: something was lost a moment ago", "RFC 5681 §4.2"
     PUSHED_ACK = "acknowledged at once: the application read what a PSH ended", "RFC 1122 §4.2.3.2"
     OUT_OF_ORDER = "out-of-order segment: duplicate ACK shows the gap", "RFC 5681 §4.2"
     GAP_FILLED = "segment filled a gap: acknowledged at once", "RFC 5681 §4.2"

@@ -64,6 +64,15 @@ def test_segments_leave_at_even_distances(tcp):
     assert [b - a for a, b in pairwise(times)] == [10 * MS] * 4
 
 
+def test_no_probe_overtakes_a_segment_that_waits_for_its_turn(tcp):
+    """Nor does it keep the timeout from coming, however low the rate is."""
+    t = paced(tcp(), 1_000)
+    t.send(bytes(5 * MSS))
+    segments = t.take() + sent(t, 4 * SECOND)
+    assert [one.why for one in segments] == [Why.DATA, Why.RTO, Why.RTO]
+    assert [b.now - a.now for a, b in pairwise(segments)] == [1_460_000] * 2
+
+
 @pytest.mark.rfc(BBR, "5.6.3")
 def test_a_fast_connection_sends_bursts_of_a_millisecond(tcp):
     t = paced(tcp(peer={"wscale": 8, "window": 8 << 20}), 20_000_000)

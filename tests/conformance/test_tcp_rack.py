@@ -162,11 +162,11 @@ def test_a_lost_tail_is_probed_after_two_round_trips(tcp):
 
 @pytest.mark.rfc("8985", "7.3")
 def test_a_probe_is_new_data_where_there_is_some(tcp):
-    """Beyond cwnd, by one segment."""
+    """Beyond cwnd, by one segment, and pushed: its answer must not be delayed."""
     t = connected(tcp())
     t.send(bytes(20 * MSS))
     assert len(t.take()) == 10
-    t.expect("A", seq=seg(10), length=MSS, after=2 * RTT, why=Why.LOSS_PROBE)
+    t.expect("PA", seq=seg(10), length=MSS, after=2 * RTT, why=Why.LOSS_PROBE)
 
 
 @pytest.mark.rfc("8985", "7.3")

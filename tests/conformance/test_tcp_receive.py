@@ -5,6 +5,7 @@ import pytest
 from stack.core.ready import Ready
 from stack.core.tcp.states import State
 from stack.core.why import Why
+from stack.wire.batch import Inbound
 from tests.support import states
 from tests.support.endpoint import MS, SECOND
 from tests.support.seen import absent, at_least
@@ -62,6 +63,52 @@ def test_segments_that_arrive_together_are_acknowledged_together(tcp):
     t.arrive(*[t.packet("A", text=BIG) for _ in range(10)])
     t.expect("A", ack=14_601)
     t.expect_nothing(SECOND)
+
+
+@pytest.mark.rfc("5681", "4.2")
+@pytest.mark.parametrize("sack", [False, True])
+def test_behind_a_gap_every_segment_that_arrives_together_has_its_own_answer(tcp, sack):
+    """The sender counts them, or one that is lost would leave it waiting for a timer."""
+    t = established(tcp(peer={"sack": sack}))
+    t.arrive(*[t.packet("A", seq=101 + 100 * n, text=bytes(100)) for n in range(3)])
+    for n in range(3):
+        told = t.expect("A", ack=1, why=Why.OUT_OF_ORDER)
+        assert told.sack == (((101, 201 + 100 * n),) if sack else ())
+    t.expect_nothing(SECOND)
+
+
+@pytest.mark.rfc("5681", "4.2")
+def test_for_a_while_after_a_gap_every_segment_is_acknowledged(tcp):
+    t = established(tcp(quick_acks=0))
+    t.inject("A", seq=101, text=bytes(100))
+    t.expect("A", ack=1)
+    t.inject("A", seq=1, text=bytes(100))
+    t.expect("A", ack=201, why=Why.GAP_FILLED)
+    t.arrive(*[t.packet("A", seq=201 + 10 * n, text=bytes(10)) for n in range(17)])
+    for n in range(16):
+        t.expect("A", ack=211 + 10 * n, why=Why.AFTER_LOSS)
+    t.expect_nothing()
+    t.expect("A", ack=371, within=40 * MS, why=Why.DELAYED_ACK)
+
+
+def test_more_answers_than_a_batch_holds_become_one(tcp):
+    t = established(tcp())
+    t.inject("A", seq=1001, text=b"x")
+    t.take()
+    for _ in range(2):  # nothing leaves in between
+        t.host.receive(Inbound.of([t.packet("A", seq=1001, text=b"x")] * 64), t.now)
+    t.inject("A")
+    assert len(t.take()) == 65
+
+
+@pytest.mark.rfc("2883", "4")
+def test_duplicates_that_arrive_together_are_reported_one_by_one(tcp):
+    t = established(tcp())
+    t.inject("A", seq=1, text=bytes(300))
+    t.take()
+    t.arrive(*[t.packet("A", seq=1 + 100 * n, text=bytes(100)) for n in range(3)])
+    for n in range(3):
+        t.expect("A", ack=301, sack=((1 + 100 * n, 101 + 100 * n),), why=Why.DUPLICATE)
 
 
 def test_an_acknowledgement_rides_on_data_that_leaves_anyway(tcp):
@@ -350,9 +397,10 @@ def test_a_full_sized_segment_leaves_its_sack_to_an_ack_of_its_own(tcp, ts):
     sent = t.take()
     assert len(sent) > 2
     assert all(one.length + one.packet.tcp.header_length - 20 <= 1460 for one in sent)
-    (told,) = [one for one in sent if one.sack]
-    assert told.length < 1460
-    assert told.sack == ((301, 302), (101, 201))
+    first, second = [one for one in sent if one.sack]
+    assert max(first.length, second.length) < 1460
+    assert first.sack == ((101, 201),)
+    assert second.sack == ((301, 302), (101, 201))
 
 
 # ---- the window ---------------------------------------------------------------------------------

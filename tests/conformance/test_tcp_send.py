@@ -366,7 +366,7 @@ def test_a_lost_piece_of_a_super_segment_is_repeated_alone(tcp):
     data = bytes(range(250)) * 50
     t.send(data)
     t.take()
-    t.advance(5 * MS)
+    t.advance(4 * MS)
     t.inject("A", ack=2921, sack=[(4381, 12_501)])
     sent = t.take()
     assert [(one.seq, one.length) for one in sent] == [(2921, 1460)]

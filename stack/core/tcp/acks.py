@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 
 _ALWAYS = 1 << 62  # segments
+_ALERT = 16  # segments after the last sign of a loss
+_SIGNS_OF_LOSS = frozenset({Why.OUT_OF_ORDER, Why.GAP_FILLED, Why.DUPLICATE})
+_APART = _SIGNS_OF_LOSS | {Why.AFTER_LOSS}
 
 
 class AckPolicy:
@@ -17,14 +20,21 @@ class AckPolicy:
 
     `due` is the reason for an ACK that the next transmission must carry, `waiting` the
     bytes that arrived since the last one left.
+
+    Segments that came in one batch are answered by one ACK. On a path that loses packets
+    that would be one too few: where it is lost itself, the sender waits for its timer.
+    So for a while after each sign of a loss every segment is acknowledged, and by an ACK
+    of its own. That is also what a sender without SACK counts (RFC 5681 §4.2), and what
+    lets each duplicate be reported (RFC 2883 §4).
     """
 
-    __slots__ = ("_full_size", "_quick", "due", "waiting")
+    __slots__ = ("_alert", "_full_size", "_quick", "due", "waiting")
 
     def __init__(self, quick_acks: int) -> None:
         self.due: Why | None = None
         self.waiting = 0
         self._quick = quick_acks
+        self._alert = 0  # segments that are still to be acknowledged one by one
         self._full_size = 1  # the longest text seen: options and path MTU shorten segments
 
     @property
@@ -49,7 +59,14 @@ class AckPolicy:
         """An ACK must leave with the next transmission; the first reason stays."""
         if self.due is None:
             self.due = why
+        if why in _SIGNS_OF_LOSS:
+            self._alert = _ALERT
         connection.wants_output()
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether an ACK that is due must not also answer the segment that comes next."""
+        return self.due is not None and self.due in _APART
 
     def on_data(self, connection: "Connection", length: int, now: int) -> None:
         """`length` bytes arrived in order: at once when more than one full-sized segment
@@ -60,7 +77,10 @@ class AckPolicy:
         """
         self.waiting += length
         self._full_size = max(self._full_size, min(length, connection.tcb.rcv_mss))
-        if self.waiting > self._full_size:
+        if self._alert > 0:
+            self._alert -= 1
+            self.now(connection, Why.AFTER_LOSS)
+        elif self.waiting > self._full_size:
             self.now(connection, Why.SECOND_SEGMENT)
         elif self._quick > 0:
             self._quick -= 1

@@ -14,6 +14,7 @@ from stack.core.tcp import (
     acknowledge,
     fast_open,
     handshake,
+    output,
     receive,
     syn_sent,
     timeouts,
@@ -39,6 +40,8 @@ def segment_arrives(connection: "Connection", seg: "Packet", now: int) -> Verdic
     tcb = connection.tcb
     tcb.segments_in += 1
     connection.keepalive.last_heard = now
+    if connection.acks.one_by_one:
+        output.acknowledge(connection, now)
     if tcb.state == State.SYN_SENT:
         return syn_sent.arrives(connection, seg, now)
     verdict = (

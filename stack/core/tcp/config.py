@@ -45,8 +45,9 @@ class TcpConfig:
     maximum_rto: int = 60 * SECOND
     delayed_ack: int = 40_000  # RFC 9293 MUST-40: below 500 ms
     quick_acks: int = 16  # segments acknowledged at once when a connection begins
-    # The probe waits at least this long, since a busy peer's delay is not a loss.
-    minimum_probe_timeout: int = 10_000
+    # The probe waits at least this long, since a busy peer's delay is not a loss. (Linux: two
+    # ticks of its clock, 2 to 8 ms.)
+    minimum_probe_timeout: int = 5_000
     probe_delayed_ack: int = 200_000  # WCDelAckT of RFC 8985 §7.2
     r1: int = 3  # retransmissions until the application hears of trouble (SHLD-10)
     r2: int = 900 * SECOND  # RFC 9293 SHLD-11: at least 100 s

@@ -56,6 +56,16 @@ def transmit(connection: "Connection", out: "Outbound", now: int) -> bool:
     return True
 
 
+def acknowledge(connection: "Connection", now: int) -> None:
+    """Answers what came so far, before another segment of the same batch is looked at; the
+    ACK leaves first in the next transmission. When that is full, it waits as any other does.
+    """
+    out = connection.host.early
+    due = connection.acks.due
+    if due is not None and not out.full:
+        emit(connection, out, now, connection.tcb.snd_nxt, _ACK, 0, due)
+
+
 def _send(connection: "Connection", out: "Outbound", now: int) -> bool:
     """Sends one segment after the other; returns False when `out` became full first."""
     tcb = connection.tcb
@@ -174,7 +184,7 @@ def _send_again(
     is_last = record.end == tcb.snd_nxt
     has_fin = bool(tcb.fin_sent) and is_last
     length = record.length - has_fin
-    pushes = length and is_last and _unsent(connection) == 0  # MUST-61
+    pushes = length and is_last and (why is Why.LOSS_PROBE or _unsent(connection) == 0)  # MUST-61
     flags = _ACK | (_FIN if has_fin else 0) | (_PSH if pushes else 0)
     emit(connection, out, now, record.seq, flags, length, why)
     connection.flight.resent(record, now)
@@ -214,6 +224,9 @@ def _probe(connection: "Connection", out: "Outbound", now: int) -> bool:
 
 
 def _loss_probe(connection: "Connection", out: "Outbound", now: int) -> None:
+    """New data, or the last segment again. The answer is what it is sent for, so it is pushed
+    in any case: receivers do not delay the ACK of what was pushed and has been read.
+    """
     tcb = connection.tcb
     fresh = min(_unsent(connection), tcb.snd_mss, _window_left(connection))
     if fresh > 0:
@@ -368,7 +381,8 @@ def _send_new(connection: "Connection", length: int, out: "Outbound", now: int, 
     unsent = _unsent(connection)
     last = length == unsent
     fin = last and _fin_due(connection) and _window_left(connection) > length
-    flags = _ACK | (_PSH if last and length else 0) | (_FIN if fin else 0)
+    pushes = length and (last or why is Why.LOSS_PROBE)
+    flags = _ACK | (_PSH if pushes else 0) | (_FIN if fin else 0)
     end = (seq + length + fin) & MASK
     emit(connection, out, now, seq, flags, length, why)
     tcb.snd_nxt = end

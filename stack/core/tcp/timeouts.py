@@ -114,8 +114,14 @@ def _loss_probe(connection: "Connection", now: int) -> None:
     """RFC 8985 §7.3: new data if there is some, else the last segment again.
 
     Once SACK has spoken, RACK finds what is lost, and a probe has nothing to ask (§7.2).
+    Nor has it while the next segment only waits for its turn in the pacing.
     """
     tcb = connection.tcb
+    if connection.pacer.waits:
+        arm_loss_probe(connection, now)
+        if connection.deadlines[Timer.LOSS_PROBE] >= connection.deadlines[Timer.RETRANSMISSION]:
+            connection.stop_timer(Timer.LOSS_PROBE)  # or the timeout would go on waiting for it
+        return
     if not connection.flight or tcb.recovery != Recovery.OPEN or tcb.sacked:
         return
     connection.probe_due = True
