@@ -1,10 +1,10 @@
-"""libnghttp2's session as server and client use it, through ngh2 (RFC 9113, RFC 7541).
+"""libnghttp2's session as the server uses it, through ngh2 (RFC 9113, RFC 7541).
 
 The session frames, compresses and judges what the peer sends. Which stream sends next, how
 much a peer may take and when the connection ends is decided by who uses it.
 """
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
 from collections.abc import Iterable
 
 from ngh2 import (
@@ -51,9 +51,9 @@ class Broken(Exception):
 class Engine(Connection):
     """The HTTP/2 state of one connection."""
 
-    def __init__(self, limits: Limits, *, client: bool, extended_connect: bool = False) -> None:
+    def __init__(self, limits: Limits, *, extended_connect: bool = False) -> None:
         super().__init__(
-            Role.CLIENT if client else Role.SERVER,
+            Role.SERVER,
             Configuration(
                 auto_window_update=False,
                 max_outbound_ack=OUTBOUND_ACKS,
@@ -63,7 +63,6 @@ class Engine(Connection):
             ),
         )
         self._limits = limits
-        self._client = client
         self._extended_connect = extended_connect
         self._preface = b""
         self._last_words = b""
@@ -76,10 +75,6 @@ class Engine(Connection):
             Setting.MAX_FRAME_SIZE: limits.frame_size,
             Setting.MAX_HEADER_LIST_SIZE: limits.header_bytes,
         }
-        if self._client:
-            settings[Setting.ENABLE_PUSH] = 0
-            settings[Setting.MAX_CONCURRENT_STREAMS] = limits.streams
-            return settings
         if not limits.rfc7540_priorities:
             settings[Setting.NO_RFC7540_PRIORITIES] = 1
         if self._extended_connect:
@@ -89,7 +84,7 @@ class Engine(Connection):
     def open(self, upgrade: bytes | None = None, *, head: bool = False) -> None:
         """Queues our preface: SETTINGS and the connection's window.
 
-        With `upgrade` (HTTP2-Settings, base64) a server also opens stream 1, for a request
+        With `upgrade` (HTTP2-Settings, base64) it also opens stream 1, for a request
         that may be a HEAD. Raises Broken when those settings hold a value that none may have.
         """
         if upgrade is None:
@@ -100,23 +95,10 @@ class Engine(Connection):
             self._last_request = 1
         self._opened()
 
-    def upgrade_settings(self) -> bytes:
-        """A client's HTTP2-Settings for the request that asks for an upgrade (RFC 7540 §3.2.1)."""
-        return urlsafe_b64encode(pack_settings_payload(self._settings())).rstrip(b"=")
-
-    def open_upgraded(self, *, head: bool) -> None:
-        """A client's preface behind 101."""
-        payload = pack_settings_payload(self._settings())
-        self.initiate_upgrade(payload, head_request=head)
-        self._opened()
-
     def _opened(self) -> None:
         self.set_local_window_size(self._limits.connection_window)
         self.events()
-        preface = super().data_to_send()
-        if not self._client:
-            preface = self._announce_streams(preface)
-        self._preface = preface
+        self._preface = self._announce_streams(super().data_to_send())
 
     def _announce_streams(self, preface: bytes) -> bytes:
         """SETTINGS_MAX_CONCURRENT_STREAMS is written into our first frame here: what the

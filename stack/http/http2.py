@@ -47,7 +47,7 @@ class Http2Connection(Handler):
     ) -> None:
         self.session = session
         self._limits = session.limits
-        self._engine = Engine(session.limits, client=False, extended_connect=AVAILABLE)
+        self._engine = Engine(session.limits, extended_connect=AVAILABLE)
         self._counters = session.service.counters
         self._frames = FrameReader(skip=len(PREFACE))
         self._flood = FloodGuard(self._frames, session.limits, session.loop.time())

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from typing import Any
 
@@ -30,6 +30,22 @@ def _mapped(timed_out: type[Exception], failed: type[Exception]) -> Iterator[Non
         raise timed_out(str(error)) from error
     except OSError as error:
         raise failed(str(error)) from error
+
+
+class Watch:
+    """Who watches a connection: every method is called as it happens, and may do nothing."""
+
+    def connected(self, peer: tuple[str, int]) -> None:
+        """TCP is connected to this address and port."""
+
+    def secured(self, connection: ssl.SSLObject) -> None:
+        """The TLS handshake is done."""
+
+    def sent(self, data: bytes) -> None:
+        """What goes out, before TLS."""
+
+    def received(self, data: bytes) -> None:
+        """What came in, behind TLS."""
 
 
 class _Tls:
@@ -58,24 +74,38 @@ class _Tls:
 
 
 class AsyncStream(httpcore.AsyncNetworkStream):
-    """A connection of an `AsyncHost`."""
+    """A connection of an `AsyncHost`; `watch` is told what passes."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        watch: Watch | None = None,
+    ) -> None:
         self._reader = reader
         self._writer = writer
+        self._watch = watch
         self._tls: _Tls | None = None
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         with _mapped(httpcore.ReadTimeout, httpcore.ReadError):
             async with asyncio.timeout(timeout):
-                if self._tls is None:
-                    return await self._reader.read(max_bytes)
-                connection = self._tls.object
-                return bytes(await self._perform(lambda: connection.read(max_bytes)))
+                data = await self._read(max_bytes)
+        if self._watch is not None:
+            self._watch.received(data)
+        return data
+
+    async def _read(self, max_bytes: int) -> bytes:
+        if self._tls is None:
+            return await self._reader.read(max_bytes)
+        connection = self._tls.object
+        return bytes(await self._perform(lambda: connection.read(max_bytes)))
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         if not buffer:
             return
+        if self._watch is not None:
+            self._watch.sent(buffer)
         with _mapped(httpcore.WriteTimeout, httpcore.WriteError):
             async with asyncio.timeout(timeout):
                 if self._tls is None:
@@ -112,7 +142,14 @@ class AsyncStream(httpcore.AsyncNetworkStream):
         self._tls = _Tls(ssl_context, server_hostname)
         with _mapped(httpcore.ConnectTimeout, httpcore.ConnectError):
             async with asyncio.timeout(timeout):
-                await self._perform(self._tls.object.do_handshake)
+                try:
+                    await self._perform(self._tls.object.do_handshake)
+                except BaseException:
+                    # Nobody else knows of the connection yet.
+                    self._writer.transport.abort()
+                    raise
+        if self._watch is not None:
+            self._watch.secured(self._tls.object)
         return self
 
     def get_extra_info(self, info: str) -> Any:
@@ -126,10 +163,22 @@ class AsyncStream(httpcore.AsyncNetworkStream):
 
 
 class AsyncBackend(httpcore.AsyncNetworkBackend):
-    """Connects from an `AsyncHost`, which is the caller's to close."""
+    """Connects from an `AsyncHost`, which is the caller's to close.
 
-    def __init__(self, host: AsyncHost) -> None:
+    `places` says where a (host, port) is, for those that no resolver knows; `watch` makes
+    the one who is told about a new connection.
+    """
+
+    def __init__(
+        self,
+        host: AsyncHost,
+        *,
+        places: Mapping[tuple[str, int], str] | None = None,
+        watch: Callable[[], Watch] | None = None,
+    ) -> None:
         self._host = host
+        self._places = places or {}
+        self._watch = watch
 
     async def connect_tcp(
         self,
@@ -139,11 +188,15 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
+        place = self._places.get((host, port), host)
         local = None if local_address is None else (local_address, 0)
         with _mapped(httpcore.ConnectTimeout, httpcore.ConnectError):
             async with asyncio.timeout(timeout):
-                reader, writer = await self._host.open_connection(host, port, local_addr=local)
-        return AsyncStream(reader, writer)
+                reader, writer = await self._host.open_connection(place, port, local_addr=local)
+        watch = self._watch() if self._watch is not None else None
+        if watch is not None:
+            watch.connected(writer.get_extra_info("peername")[:2])
+        return AsyncStream(reader, writer, watch)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -197,7 +250,11 @@ class Stream(httpcore.NetworkStream):
         self._tls = _Tls(ssl_context, server_hostname)
         with _mapped(httpcore.ConnectTimeout, httpcore.ConnectError):
             self._socket.settimeout(timeout)
-            self._perform(self._tls.object.do_handshake)
+            try:
+                self._perform(self._tls.object.do_handshake)
+            except BaseException:
+                self._socket.close()
+                raise
         return self
 
     def get_extra_info(self, info: str) -> Any:
@@ -253,7 +310,10 @@ def _context(verify: bool | ssl.SSLContext) -> ssl.SSLContext:
 
 
 class AsyncTransport(httpx.AsyncHTTPTransport):
-    """For `httpx.AsyncClient(transport=…)`: requests over an `AsyncHost`."""
+    """For `httpx.AsyncClient(transport=…)`: requests over an `AsyncHost`.
+
+    `places` and `watch` are those of `AsyncBackend`, `limits` those of httpcore's pool.
+    """
 
     def __init__(
         self,
@@ -262,13 +322,15 @@ class AsyncTransport(httpx.AsyncHTTPTransport):
         verify: bool | ssl.SSLContext = True,
         http1: bool = True,
         http2: bool = False,
+        places: Mapping[tuple[str, int], str] | None = None,
+        watch: Callable[[], Watch] | None = None,
         **limits: Any,
     ) -> None:
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=_context(verify),
             http1=http1,
             http2=http2,
-            network_backend=AsyncBackend(host),
+            network_backend=AsyncBackend(host, places=places, watch=watch),
             **limits,
         )
 

@@ -11,7 +11,7 @@ from wsproto import ConnectionType
 from wsproto.connection import Connection
 from wsproto.events import TextMessage
 
-from stack.http.client import fetch
+from tests.support.fetching import get as fetch
 from tests.support.http_world import Wired, run, run_virtual, serving, settle
 
 UPGRADE = (

@@ -8,19 +8,18 @@ from typing import Any
 import pytest
 
 from stack.http.certificate import make_certificate
-from stack.http.client import fetch
 from stack.http.demo import app, content
 from stack.http.limits import Limits
 from stack.http.server import HttpServer
+from tests.support.fetching import get as fetch
 from tests.support.two_hosts import SERVER, SERVER6, TwoHosts, run
 
 EVERY_FAULT = {"loss": 0.02, "reorder": 0.02, "duplicate": 0.01, "corrupt": 0.005}
 VERSIONS = [
     ("http", "1.1"),
-    ("http", "2"),
     ("http", "2-prior-knowledge"),
     ("https", "1.1"),
-    ("https", "2"),
+    ("https", "auto"),
 ]
 every_version = pytest.mark.parametrize(("scheme", "version"), VERSIONS)
 
@@ -66,7 +65,7 @@ def test_the_page_comes_over_our_own_tcp(scheme, version, address):
         response = await site.fetch(f"{scheme}://{address}/", http_version=version)
         assert response.status == 200
         assert b"Hello from tunstack!" in response.body
-        assert version.startswith(response.http_version)
+        assert response.http_version == {"1.1": "1.1"}.get(version, "2")
 
     served(main)
 
@@ -90,7 +89,7 @@ def test_a_megabyte_each_way_arrives_whatever_the_wire_does(scheme, version, fau
 def test_forty_connections_at_once():
     async def main(site):
         pages = [
-            site.fetch(f"http://{SERVER}/bytes/{n}", http_version=VERSIONS[n % 3][1])
+            site.fetch(f"http://{SERVER}/bytes/{n}", http_version=VERSIONS[n % 2][1])
             for n in range(40)
         ]
         for n, page in enumerate(await asyncio.gather(*pages)):
@@ -106,7 +105,7 @@ def test_one_seed_gives_the_same_bytes_twice():
         async def main(site):
             for host in (site.hosts.client, site.hosts.server):
                 host.host.observe(lambda event: sent.append(repr(event)))
-            for version in ("1.1", "2", "2-prior-knowledge"):
+            for version in ("1.1", "2-prior-knowledge"):
                 await site.fetch(f"http://{SERVER}/bytes/200k", http_version=version)
                 await site.fetch(f"http://{SERVER}/stream?count=3", http_version=version)
 
@@ -114,7 +113,7 @@ def test_one_seed_gives_the_same_bytes_twice():
         return sent
 
     first = once(7)
-    assert len(first) > 1000
+    assert len(first) > 500
     assert once(7) == first
     assert once(8) != first
 

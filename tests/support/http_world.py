@@ -41,6 +41,9 @@ class LoopHost:
             factory, address, port, ssl=ssl, server_hostname=server_hostname
         )
 
+    async def open_connection(self, address, port, *, local_addr=None):
+        return await asyncio.open_connection(address, port, local_addr=local_addr)
+
 
 @dataclass
 class Served:

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -356,12 +357,11 @@ def test_a_deleted_device_is_told_in_one_line_and_the_command_goes_on():
 @pytest.mark.parametrize(
     ("options", "scheme", "words"),
     [
-        (["--http1.1"], "http", "HTTP/1.1 200"),
-        (["--http1.1", "--insecure"], "https", "HTTP/1.1 200"),
-        (["--http2", "-k"], "https", "HTTP/2 200"),
-        (["--http2"], "http", "HTTP/2 200"),
-        (["-k"], "https", "HTTP/2 200"),
-        (["--http2-prior-knowledge"], "http", "HTTP/2 200"),
+        (["--http1.1"], "http", "< HTTP/1.1 200"),
+        (["--http1.1", "--insecure"], "https", "< HTTP/1.1 200"),
+        (["--http2", "-k"], "https", "<     :status: 200"),
+        (["-k"], "https", "<     :status: 200"),
+        (["--http2-prior-knowledge"], "http", "<     :status: 200"),
     ],
 )
 def test_fetch_gets_the_page_with_our_stack_at_both_ends(
@@ -380,6 +380,71 @@ def test_fetch_writes_a_large_body_whole_to_a_file(playground, tmp_path):
     assert playground.call(TUNSTACK, "fetch", "-o", str(ours), url).returncode == 0
     assert playground.call("curl", "-sS", "-o", str(theirs), url).returncode == 0
     assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_fetch_keeps_what_came_at_ctrl_c_and_goes_on_with_it(playground, tmp_path):
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "file").write_bytes(bytes(range(256)) * 8000)
+    script = tmp_path / "serve.py"
+    script.write_text(SLOW_SERVER)
+    server = playground.start(sys.executable, str(script), "0.0.0.0", str(site / "file"))
+    try:
+        assert server.stdout.readline() == "ready\n"
+        file = tmp_path / "file"
+        fetch = (TUNSTACK, "fetch", "-O", "-C", "http://198.51.100.1:8000/file")
+        broken = playground.start(*fetch, cwd=tmp_path)
+        eventually((tmp_path / "file.part").exists)
+        eventually(lambda: (tmp_path / "file.part").stat().st_size > 500_000)
+        broken.send_signal(signal.SIGINT)
+        _, error = broken.communicate(timeout=10)
+        assert broken.returncode == 130
+        assert error.count("\n") == 1
+        assert "bytes are kept in file.part" in error
+        assert not file.exists()
+        kept = (tmp_path / "file.part").stat().st_size
+        assert 500_000 < kept < 2_000_000
+        assert playground.call(*fetch, cwd=tmp_path).returncode == 0
+        assert file.read_bytes() == (site / "file").read_bytes()
+        server.terminate()
+        said = server.communicate(timeout=10)[0].splitlines()
+        assert said == ["0", str(kept)]
+    finally:
+        server.kill()
+        server.wait()
+
+
+SLOW_SERVER = """
+import http.server, sys, time
+
+class Slow(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        body = open(sys.argv[2], "rb").read()
+        start = int(self.headers.get("range", "bytes=0-")[6:-1])
+        print(start, flush=True)
+        if start:
+            assert self.headers["if-range"] == '"v1"'
+            self.send_response(206)
+            self.send_header("content-range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+        else:
+            self.send_response(200)
+        self.send_header("etag", '"v1"')
+        self.send_header("content-length", str(len(body) - start))
+        self.end_headers()
+        for at in range(start, len(body), 100_000):
+            self.wfile.write(body[at : at + 100_000])
+            if not start:
+                time.sleep(0.05)
+
+    def log_message(self, *args):
+        pass
+
+server = http.server.ThreadingHTTPServer((sys.argv[1], 8000), Slow)
+print("ready", flush=True)
+server.serve_forever()
+"""
 
 
 def test_fetch_refuses_a_certificate_that_nobody_vouches_for(playground):
