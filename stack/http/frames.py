@@ -1,9 +1,10 @@
 """What can be read off HTTP/2 frames without their state: kinds, sizes, priorities (RFC 9113 §4.1).
 
-The session that interprets the frames says nothing of the priorities of RFC 7540, and takes
-floods of useless frames for traffic; so the bytes pass by here first.
+The session that interprets the frames says nothing of the priorities of RFC 7540, takes floods
+of useless frames for traffic, and overlooks a few breaches; so the bytes pass by here first.
 """
 
+from collections import deque
 from dataclasses import dataclass
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -53,17 +54,27 @@ LONGEST_UPDATE = 512
 DEPENDENCY = 5
 
 
-class FrameReader:
-    """Counts the frames of a connection by kind and finds priorities in them.
+# Ranges of streams that a client skipped. Honest ones skip none; of who skips more often, the
+# oldest are forgotten.
+MOST_SKIPPED = 100
 
-    `empty` counts DATA frames that neither carry anything nor end a stream.
+
+class FrameReader:
+    """Counts the frames of a client by kind and finds priorities in them.
+
+    `empty` counts DATA frames that neither carry anything nor end a stream. `breach` says in
+    words which rule was broken, of those that the session does not enforce; all of them are
+    connection errors of type PROTOCOL_ERROR.
     """
 
     def __init__(self, *, skip: int = 0) -> None:
         self.counts = [0] * 32
         self.empty = 0
+        self.breach = ""
         self._skip = skip
         self._rest = b""
+        self._highest = -1
+        self._skipped: deque[range] = deque(maxlen=MOST_SKIPPED)
 
     def feed(self, data: bytes) -> list[Signal]:
         """Reads on in `data`; returns the priorities in it, in order."""
@@ -78,11 +89,15 @@ class FrameReader:
             if kind == DATA:
                 if not (length or flags & END_STREAM):
                     self.empty += 1
-            elif kind in {PRIORITY, PRIORITY_UPDATE} or flags & WITH_PRIORITY:
+            elif kind == HEADERS:
+                self._opens(int.from_bytes(data[at + 5 : at + 9], "big") & 0x7FFFFFFF)
+            if kind in {PRIORITY, PRIORITY_UPDATE} or flags & WITH_PRIORITY:
                 wanted = min(length, LONGEST_UPDATE if kind == PRIORITY_UPDATE else 6)
                 if at + HEADER + wanted > size:
                     break
                 _signal(data, at, length, kind, flags, signals)
+                if kind == PRIORITY and not any(data[at + 5 : at + 9]):
+                    self.breach = "PRIORITY on stream 0"  # RFC 9113 §6.3
             counts[min(kind, UNKNOWN)] += 1
             at += HEADER + length
         if at < size:
@@ -91,6 +106,17 @@ class FrameReader:
         else:
             self._skip = at - size
         return signals
+
+    def _opens(self, stream: int) -> None:
+        """HEADERS came on `stream`: one that is not below those before it (RFC 9113 §5.1.1),
+        or one that was opened already and gets trailers.
+        """
+        if stream > self._highest:
+            if stream > self._highest + 2:
+                self._skipped.append(range(self._highest + 2, stream, 2))
+            self._highest = stream
+        elif self._skipped and any(stream in skipped for skipped in self._skipped):
+            self.breach = f"stream {stream} below one that was opened before"
 
 
 def _signal(

@@ -117,6 +117,10 @@ class Http2Connection(Handler):
             self._heard(event)
             if self.session.closing:
                 return
+        if self._frames.breach:
+            self._counters["http2_breaches"] += 1
+            self._fail(ErrorCode.PROTOCOL_ERROR)
+            return
         flood = self._flood.exceeded(self.session.loop.time(), self.sender.sent)
         if flood is not None:
             self._counters[flood] += 1

@@ -15,6 +15,7 @@ from typing import Any
 import httpcore
 import httpx
 
+from stack.http.message import HTTP1_ONLY, checked_field
 from stack.sockets.aio import AsyncHost
 from stack.sockets.blocking import BlockingHost
 
@@ -305,6 +306,22 @@ class Backend(httpcore.NetworkBackend):
         return Stream(made)
 
 
+def _checked(response: httpx.Response) -> httpx.Response:
+    """The response, unless its fields make it malformed (RFC 9113 §8.1.1, §8.2).
+
+    httpcore asks h2 to let them pass, and h11 does not.
+    """
+    if response.http_version == "HTTP/2":
+        for name, value in response.headers.raw:
+            try:
+                sound = checked_field((name, value)) == (name, value) and name not in HTTP1_ONLY
+            except ValueError:
+                sound = False
+            if not sound:
+                raise httpx.RemoteProtocolError(f"malformed field in the response: {name!r}")
+    return response
+
+
 def _context(verify: bool | ssl.SSLContext) -> ssl.SSLContext:
     return verify if isinstance(verify, ssl.SSLContext) else httpx.create_ssl_context(verify)
 
@@ -334,6 +351,14 @@ class AsyncTransport(httpx.AsyncHTTPTransport):
             **limits,
         )
 
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await super().handle_async_request(request)
+        try:
+            return _checked(response)
+        except httpx.RemoteProtocolError:
+            await response.aclose()
+            raise
+
 
 class Transport(httpx.HTTPTransport):
     """For `httpx.Client(transport=…)`: requests over a `BlockingHost`."""
@@ -354,3 +379,11 @@ class Transport(httpx.HTTPTransport):
             network_backend=Backend(host),
             **limits,
         )
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = super().handle_request(request)
+        try:
+            return _checked(response)
+        except httpx.RemoteProtocolError:
+            response.close()
+            raise

@@ -50,6 +50,7 @@ def test_both_versions_of_tls_and_alpn():
         assert handshake.client.selected_alpn_protocol() == "h2"
 
 
+@pytest.mark.rfc("9113", "9.2-1")
 def test_tls_1_1_is_refused():
     certificate = make_certificate(NAMES)
     client = client_context(authorities=certificate.chain)
@@ -72,7 +73,7 @@ def test_tls_1_2_has_only_ephemeral_keys_and_authenticated_encryption():
         assert "GCM" in name or "POLY1305" in name, name
 
 
-@pytest.mark.rfc("9113", "9.2.1")
+@pytest.mark.rfc("9113", "9.2.1-1", "9.2.1-2", "10.6-2")
 def test_neither_compression_nor_renegotiation():
     options = server_context(make_certificate(NAMES)).options
     assert options & ssl.OP_NO_COMPRESSION

@@ -1,7 +1,7 @@
-"""Makes docs/conformance.md from the `rfc` markers of the tests.
+"""Makes docs/conformance.md and docs/http2.md from the `rfc` markers of the tests.
 
-    python -m tests.support.conformance          prints the table
-    python -m tests.support.conformance --write  writes docs/conformance.md
+    python -m tests.support.conformance          prints the tables
+    python -m tests.support.conformance --write  writes docs/conformance.md and docs/http2.md
 
 A row is *proved by* the tests that are bound to it. They all pass whenever the test run
 does; a test of its own compares the file with the markers. A requirement without a test
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import conformance_http2 as http2
 from tests.support.requirements import REQUIREMENTS
 
 ROOT = Path(__file__).parents[2]
@@ -100,6 +101,7 @@ def render(proofs: Proofs) -> str:
         lines.append(f"| {number} | {section} | {text} | {_proof(number, proofs)} |")
     lines += ["", "## By section", "", "| RFC | section | proved by |", "| --- | --- | --- |"]
     rest = [key for key in proofs if not (key[0] == "9293" and key[1] in numbered)]
+    rest = [key for key in rest if not http2.numbered(*key)]
     for rfc, place in sorted(rest, key=_order):
         lines.append(f"| {rfc} | {place} | {_names(proofs[rfc, place])} |")
     return "\n".join(lines) + "\n"
@@ -155,8 +157,10 @@ def _order(key: tuple[str, str]) -> tuple[int, list[tuple[int, int | str]]]:
 
 
 if __name__ == "__main__":
-    document = render(collect())
-    if "--write" in sys.argv:
-        TABLE.write_text(document)
-    else:
-        print(document, end="")
+    proofs = collect()
+    documents = {TABLE: render(proofs), http2.TABLE: http2.render(proofs, _names)}
+    for path, document in documents.items():
+        if "--write" in sys.argv:
+            path.write_text(document)
+        else:
+            print(document, end="")

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+from tests.support import conformance_http2
 from tests.support.conformance import ROOT, TABLE, render
 
 
@@ -13,7 +14,7 @@ def test_the_conformance_table_is_current():
         check=True,
     )
     mend = "stale: run .venv/bin/python -m tests.support.conformance --write"
-    assert done.stdout == TABLE.read_text(), mend
+    assert done.stdout == TABLE.read_text() + conformance_http2.TABLE.read_text(), mend
 
 
 def test_a_row_names_files_of_several_kinds_and_never_more_than_three_tests():
@@ -31,3 +32,7 @@ def test_a_script_stands_in_the_table_under_its_own_path():
 
 def test_no_requirement_of_rfc_9293_is_missing():
     assert "**missing**" not in TABLE.read_text()
+
+
+def test_every_must_of_http_2_has_a_test_or_a_reason():
+    assert "**missing**" not in conformance_http2.TABLE.read_text()
