@@ -51,8 +51,7 @@ class Cubic:
         self.prior = window = self.window
         self.largest = window * (1 + BETA) / 2 if window < self.largest else window
         self.window = self.estimate = max(window * BETA, 2)
-        if self.window >= self.largest:
-            self.largest = self.window
+        self.largest = max(self.window, self.largest)
         self.turn = ((self.largest - self.window) / C) ** (1 / 3)
         self.time = 0.0
 
