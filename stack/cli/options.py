@@ -93,10 +93,10 @@ def add_watch_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--busy-poll",
-        metavar="µS",
+        metavar="MICROSECONDS",
         type=_busy_poll,
         default=0,
-        help="after a packet look for the next so many µs before sleeping: sooner answers for"
+        help="after a packet look for the next one so long before sleeping: sooner answers for"
         " one busy processor",
     )
 
