@@ -43,6 +43,11 @@ class Row:
         return self.named.protocol if self.named and self.named.items else self.summary[0]
 
     @property
+    def notes(self) -> list[str]:
+        """What the application's messages say beyond their names."""
+        return self.named.notes if self.named is not None else []
+
+    @property
     def info(self) -> str:
         named, (_, summary) = self.named, self.summary
         if named is not None and named.items:

@@ -94,7 +94,7 @@ class TextTrace:
         line = self._columns.line(row)
         text = (paint(line) if paint else line) + "\n"
         if self._reasons:
-            text += "".join(self._reason(reason) for reason in reasons if reason)
+            text += "".join(self._reason(line) for line in (*row.notes, *reasons) if line)
         self._write(text)
 
     def _reason(self, reason: str) -> str:

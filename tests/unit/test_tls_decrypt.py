@@ -63,6 +63,30 @@ def converse(tmp_path, *, exchanges: int = 1, **options) -> TlsConversation:
     return conversation
 
 
+@pytest.mark.rfc("7301", "3.1")
+@pytest.mark.parametrize("version", [TLS_1_2, TLS_1_3])
+@pytest.mark.parametrize("late", [False, True])
+def test_what_is_offered_and_chosen_by_alpn_is_told(tmp_path, version, late):
+    conversation = converse(tmp_path, version=version)
+    reader = Reader(conversation)
+    if not late:
+        reader.learn(conversation.key_log)
+    reader.read()
+    reader.learn(conversation.key_log)
+    list(reader.tls.retry())
+    assert [note for named in reader.named if named for note in named.notes] == [
+        "offers to speak http/1.1 (ALPN, RFC 7301 §3.1)",
+        "chooses to speak http/1.1 (ALPN, RFC 7301 §3.1)",
+    ]
+
+
+def test_nothing_is_told_of_alpn_where_nobody_uses_it():
+    hello = b"\x03\x03" + bytes(32) + b"\0\0\x02\x13\x01\x01\0" + b"\0\0"
+    record = b"\x16\x03\x01" + pack("!HBBH", len(hello) + 4, 1, 0, len(hello)) + hello
+    named = Tls(SecretStore(), Application()).feed(CLIENT, record)
+    assert (named.items, named.notes) == (["Client Hello"], [])
+
+
 @pytest.mark.rfc("8446", "§7.1")
 def test_a_label_is_expanded_as_an_independent_implementation_does():
     for digest, algorithm in (("sha256", hashes.SHA256()), ("sha384", hashes.SHA384())):

@@ -14,12 +14,13 @@ TEXT_MAX = 300
 class Named:
     """What the bytes of one packet completed.
 
-    `items` are the names in order. `open` says that a unit was begun and is not complete;
-    `head` is what can be said of it already.
+    `items` are the names in order, `notes` sentences on what they say. `open` says that a unit
+    was begun and is not complete; `head` is what can be said of it already.
     """
 
     protocol: str
     items: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     open: bool = False
     head: str = ""
 
@@ -28,6 +29,7 @@ class Named:
         if inner.items:
             self.protocol = inner.protocol
             self.items += inner.items
+        self.notes += inner.notes
         self.open, self.head = inner.open, inner.head
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from stack.observe.dissect.layer import CLIENT, SERVER, Layer, Named, Side, printable
 from stack.observe.dissect.tls_messages import (
     CLIENT_HELLO,
+    ENCRYPTED_EXTENSIONS,
     FINISHED,
     HANDSHAKE_NAMES,
     KEY_UPDATE,
@@ -15,6 +16,7 @@ from stack.observe.dissect.tls_messages import (
     VERSION_NAMES,
     ServerHello,
     alert_name,
+    chosen_protocols,
     client_hello,
     server_hello,
 )
@@ -163,6 +165,7 @@ class Tls:
                 waiting.named.protocol = named.protocol or waiting.named.protocol
                 self._settle(named)
                 waiting.named.items[waiting.index] = ", ".join(named.items)
+                waiting.named.notes += named.notes
                 yield waiting.record.packet, named
 
     def _settle(self, named: Named) -> None:
@@ -302,9 +305,9 @@ class Tls:
                 break
             kind, body = buffer[0], bytes(buffer[4:end])
             del buffer[:end]
-            named.items.append(self._handshake_message(side, kind, body))
+            named.items.append(self._handshake_message(side, kind, body, named.notes))
 
-    def _handshake_message(self, side: Side, kind: int, body: bytes) -> str:
+    def _handshake_message(self, side: Side, kind: int, body: bytes, notes: list[str]) -> str:
         """The name of a message; what it settles is taken in."""
         direction = self._directions[side]
         name = HANDSHAKE_NAMES.get(kind, f"Handshake type {kind}")
@@ -313,17 +316,27 @@ class Tls:
             self.random, self._version = hello.random, hello.version
             if hello.server_name:
                 name += f" (SNI={printable(hello.server_name)})"
+            _note_protocols("offers to speak", hello.protocols, notes)
         elif kind == SERVER_HELLO:
             answer = server_hello(body)
             self._version = answer.version
             if answer.retry:
                 return "Hello Retry Request"
             self._hello = answer
+            _note_protocols("chooses to speak", answer.protocols, notes)
+        elif kind == ENCRYPTED_EXTENSIONS:
+            _note_protocols("chooses to speak", chosen_protocols(body), notes)
         elif kind == FINISHED and self._version == TLS_1_3:
             direction.epoch, direction.protection = 1, None
         elif kind == KEY_UPDATE and isinstance(direction.protection, Protection13):
             direction.protection.update()
         return name
+
+
+def _note_protocols(what: str, protocols: tuple[bytes, ...], notes: list[str]) -> None:
+    if protocols:
+        names = ", ".join(printable(name) for name in protocols)
+        notes.append(f"{what} {names} (ALPN, RFC 7301 §3.1)")
 
 
 def _plausible(buffer: bytearray) -> bool:

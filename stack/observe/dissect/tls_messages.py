@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 CLIENT_HELLO = 1
 SERVER_HELLO = 2
+ENCRYPTED_EXTENSIONS = 8
 CLIENT_KEY_EXCHANGE = 16
 FINISHED = 20
 KEY_UPDATE = 24
@@ -21,7 +22,7 @@ HANDSHAKE_NAMES = {
     SERVER_HELLO: "Server Hello",
     4: "New Session Ticket",
     5: "End of Early Data",
-    8: "Encrypted Extensions",
+    ENCRYPTED_EXTENSIONS: "Encrypted Extensions",
     11: "Certificate",
     12: "Server Key Exchange",
     13: "Certificate Request",
@@ -70,6 +71,7 @@ ALERTS = {
 }
 
 SERVER_NAME = 0
+ALPN = 16
 SUPPORTED_VERSIONS = 43
 
 # A Server Hello with this random is a Hello Retry Request (RFC 8446 §4.1.3).
@@ -78,20 +80,24 @@ RETRY_RANDOM = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e07
 
 @dataclass(frozen=True, slots=True)
 class ClientHello:
-    """What a Client Hello says: its random, the server's name, the highest version offered."""
+    """What a Client Hello says: its random, the server's name, the highest version offered, and
+    the protocols that it would speak above TLS.
+    """
 
     random: bytes
     server_name: bytes
     version: int
+    protocols: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ServerHello:
-    """What a Server Hello settles."""
+    """What a Server Hello settles; the protocol above only up to TLS 1.2."""
 
     random: bytes
     version: int
     cipher_suite: int
+    protocols: tuple[bytes, ...]
 
     @property
     def retry(self) -> bool:
@@ -135,7 +141,8 @@ def client_hello(body: bytes) -> ClientHello:
         candidate = int.from_bytes(offered[at : at + 2], "big")
         if candidate in VERSION_NAMES:
             version = max(version, candidate)
-    return ClientHello(random, _server_name(extensions.get(SERVER_NAME, b"")), version)
+    name = _server_name(extensions.get(SERVER_NAME, b""))
+    return ClientHello(random, name, version, _protocols(extensions))
 
 
 def server_hello(body: bytes) -> ServerHello:
@@ -148,7 +155,12 @@ def server_hello(body: bytes) -> ServerHello:
     extensions = _extensions(cursor.vector(2))
     if SUPPORTED_VERSIONS in extensions:
         version = int.from_bytes(extensions[SUPPORTED_VERSIONS], "big")
-    return ServerHello(random, version, suite)
+    return ServerHello(random, version, suite, _protocols(extensions))
+
+
+def chosen_protocols(body: bytes) -> tuple[bytes, ...]:
+    """The protocol that Encrypted Extensions choose (RFC 8446 §4.3.1), if any."""
+    return _protocols(_extensions(_Cursor(body).vector(2)))
 
 
 def _extensions(data: bytes) -> dict[int, bytes]:
@@ -157,6 +169,14 @@ def _extensions(data: bytes) -> dict[int, bytes]:
         kind = cursor.number(2)
         found[kind] = cursor.vector(2)
     return found
+
+
+def _protocols(extensions: dict[int, bytes]) -> tuple[bytes, ...]:
+    """The names of an ALPN extension, in the sender's order (RFC 7301 §3.1)."""
+    names, found = _Cursor(_Cursor(extensions.get(ALPN, b"")).vector(2)), list[bytes]()
+    while names.more:
+        found.append(names.vector(1))
+    return tuple(found)
 
 
 def _server_name(data: bytes) -> bytes:
