@@ -24,6 +24,8 @@ from stack.sockets.aio import AsyncHost
 HttpVersion = Literal["auto", "1.1", "2-prior-knowledge"]
 REDIRECTS = 10
 AGENT = "tunstack"
+PART = 65_536
+"""Bytes of a request's body that are given to httpx at a time."""
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _UNSATISFIED = re.compile(r"bytes \*/(\d+)")
@@ -217,13 +219,27 @@ def _build(client: httpx.AsyncClient, request: Request, extra: Mapping[str, str]
     except ValueError as error:
         raise UsageError(f"this request cannot be sent: {error}") from None
     more = [(name.encode(), value.encode()) for name, value in extra.items()]
+    if request.body is not None and b"content-length" not in dict(fields):
+        more.append((b"content-length", b"%d" % len(request.body)))
+    body = None if request.body is None else _Parts(request.body)
     built = client.build_request(
-        request.method, _plain(request.target()), headers=fields + more, content=request.body
+        request.method, _plain(request.target()), headers=fields + more, content=body
     )
     for name, value in request.headers:
         if value is None:
             built.headers.pop(name, None)
     return built
+
+
+class _Parts:
+    """A body in pieces: of a whole one, httpcore would copy what is left for every frame."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = memoryview(body)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._body), PART):
+            yield bytes(self._body[start : start + PART])
 
 
 def _plain(target: Url) -> str:

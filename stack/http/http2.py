@@ -18,6 +18,7 @@ from stack.http.session import Handler, Session
 from stack.http.streams import Stream, WebSocketStream
 from stack.http.upgrade import UpgradedRequest
 from stack.http.websocket import AVAILABLE
+from stack.http.windows import MARK, ReceiveWindows
 
 PING = b"tunstack"
 
@@ -51,6 +52,7 @@ class Http2Connection(Handler):
         self._counters = session.service.counters
         self._frames = FrameReader(skip=len(PREFACE))
         self._flood = FloodGuard(self._frames, session.limits, session.loop.time())
+        self._windows = ReceiveWindows(self._engine, session.limits)
         self._schedule = Schedule(tree_allowed=session.limits.rfc7540_priorities)
         self.sender = Sender(
             session, self._engine, self._schedule, heard=self._heard, sent_all=self._sent_all
@@ -242,6 +244,7 @@ class Http2Connection(Handler):
             self._acknowledge(event.stream_id, len(data))
             return
         if data:
+            self._windows.arrived(len(data))
             stream.feed(data, len(data))
         if event.end_stream:
             stream.feed_end()
@@ -254,6 +257,8 @@ class Http2Connection(Handler):
     def body_consumed(self, stream: Stream, size: int) -> None:
         """The application took `size` bytes: as much may come, once it is worth a frame."""
         self._acknowledge(stream.id, size)
+        if not self.session.closing:
+            self._windows.taken(stream, size)
         self.sender.flush_soon()
 
     def _acknowledge(self, stream_id: int, size: int) -> None:
@@ -350,6 +355,7 @@ class Http2Connection(Handler):
         if stream.id % 2 == 0:
             self._pushes -= 1
         if stream.waiting:
+            self._windows.dropped(stream.waiting)
             self._acknowledge(stream.id, stream.waiting)
             stream.waiting = 0
         if self._streams:
@@ -406,7 +412,9 @@ class Http2Connection(Handler):
             )
 
     def _on_ping_ack(self, event: ngh2.PingAcknowledged) -> None:
-        if self._draining and event.opaque_data == PING:
+        if event.opaque_data == MARK:
+            self._windows.measured(self._streams)
+        elif self._draining and event.opaque_data == PING:
             # Requests may stand right behind the answer: they are taken, too.
             self.session.loop.call_soon(self._go_away_finally)
 

@@ -38,10 +38,14 @@ class Limits:
 
     streams: int = 128
     """HTTP/2: requests that one connection may have open at a time."""
-    stream_window: int = 4 << 20
-    """HTTP/2: receive window of a stream; what waits for the application is never more."""
-    connection_window: int = 32 << 20
-    """HTTP/2: receive window of the connection: eight stuck streams before the others stall."""
+    stream_window: int = 256 << 10
+    """HTTP/2: receive window of a new stream; what waits for the application is never more."""
+    largest_window: int = 32 << 20
+    """HTTP/2: what a stream's window may grow to while the application keeps up with it."""
+    connection_window: int = 1 << 20
+    """HTTP/2: receive window of a new connection, beside what waits for applications."""
+    receive_memory: int = 64 << 20
+    """HTTP/2: the sum up to which the windows of a connection's streams may grow."""
     frame_size: int = 65_536
     """HTTP/2: the longest frame that we accept, and the longest DATA frame that we send."""
     stream_buffer: int = 262_144

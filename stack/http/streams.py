@@ -71,6 +71,8 @@ class Stream(Exchange, Ranked):
         self.continue_due = field(scope["headers"], b"expect") == b"100-continue"
         self.trailers: Headers = []
         self.moved = session.loop.time()  # when the response last moved
+        self.window = session.limits.stream_window  # for the request's body
+        self.taken = 0  # of the body, since round trips were last measured
         self._connection = connection
         self._room: asyncio.Future[None] | None = None
 
