@@ -1,10 +1,7 @@
 """The options that `run`, `serve` and `fetch` share, read into values."""
 
 import argparse
-import importlib
 import random
-import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import urandom
@@ -67,6 +64,7 @@ class ServerOptions:
     app: str
     quiet: bool
     rfc7540_priorities: bool = True
+    access_log: Path | None = None
 
 
 def add_watch_options(parser: argparse.ArgumentParser) -> None:
@@ -135,6 +133,12 @@ def add_server_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="HTTP/2: tell clients that only the priorities of RFC 9218 count",
     )
+    parser.add_argument(
+        "--access-log",
+        metavar="FILE",
+        type=Path,
+        help="append a line for each request, in the combined format; - for standard output",
+    )
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
@@ -167,33 +171,14 @@ def read_server_options(args: argparse.Namespace) -> ServerOptions:
     if len({address.ip for address in addresses}) != len(addresses):
         raise UsageError("--address: each address can be given only once")
     return ServerOptions(
-        addresses, http_ports, https_ports, args.app, args.quiet, not args.no_rfc7540
+        addresses,
+        http_ports,
+        https_ports,
+        args.app,
+        args.quiet,
+        not args.no_rfc7540,
+        args.access_log,
     )
-
-
-def load_app(reference: str) -> Any:
-    """Imports `module:attribute`, also from the current directory. Raises UsageError."""
-    if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", reference):
-        raise UsageError(f"--app {reference!r}: write MODULE:ATTR, such as {DEFAULT_APP}")
-    name, attributes = reference.split(":")
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # the current directory, as for `python -m`
-    try:
-        found: Any = importlib.import_module(name)
-    except Exception as error:
-        raise UsageError(f"--app {reference}: cannot import {name}: {_brief(error)}") from error
-    for attribute in attributes.split("."):
-        if not hasattr(found, attribute):
-            raise UsageError(f"--app {reference}: {name} has no attribute {attribute!r}")
-        found = getattr(found, attribute)
-    if not callable(found):
-        raise UsageError(f"--app {reference}: an ASGI application can be called, this cannot")
-    return found
-
-
-def _brief(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def _busy_poll(text: str) -> int:

@@ -7,13 +7,13 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
+from stack.cli.application import AppSource
 from stack.cli.options import (
     FAULTS,
     ServerOptions,
     WatchOptions,
     add_server_options,
     add_watch_options,
-    load_app,
     read_server_options,
     read_watch_options,
 )
@@ -31,7 +31,8 @@ examples:
   tunstack run --app mysite:app -- bash
 
 COMMAND finds our addresses in TUNSTACK_IPV4 and TUNSTACK_IPV6. Its exit status is ours.
-The signal USR1 makes it print the stack's counters to stderr.
+The signal USR1 makes it print the stack's counters to stderr, USR2 makes it load the
+application anew, and open the access log anew, without refusing anybody.
 """
 
 LINGER = 0.05
@@ -68,8 +69,9 @@ def run(args: argparse.Namespace) -> int:
         args.command, environment, [kernel_address(ours) for ours in server.addresses]
     )
     try:
-        app = load_app(server.app)
-        return asyncio.run(_attend(prepared, app, server, watch))
+        source = AppSource(server.app)
+        source.load()  # before there is an event loop, which importing may not expect
+        return asyncio.run(_attend(prepared, source, server, watch))
     finally:
         prepared.close()
 
@@ -83,7 +85,7 @@ def _environment(server: ServerOptions) -> dict[str, str]:
 
 
 async def _attend(
-    command: "NamespacedCommand", app: Any, server: ServerOptions, watch: WatchOptions
+    command: "NamespacedCommand", source: AppSource, server: ServerOptions, watch: WatchOptions
 ) -> int:
     """Serves until the command has ended."""
     from stack.cli.station import open_station
@@ -95,7 +97,7 @@ async def _attend(
     loop.add_reader(process, ended.set)
     _pass_signals_to(command, loop)
     try:
-        async with open_station(TunLink(command.tun), app, server, watch) as station:
+        async with open_station(TunLink(command.tun), source, server, watch) as station:
             if not server.quiet and not watch.trace:
                 print(station.announcement(), file=sys.stderr, flush=True)
             command.go()

@@ -6,13 +6,13 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
+from stack.cli.application import AppSource
 from stack.cli.options import (
     FAULTS,
     ServerOptions,
     WatchOptions,
     add_server_options,
     add_watch_options,
-    load_app,
     read_server_options,
     read_watch_options,
 )
@@ -27,7 +27,8 @@ examples:
   sudo tunstack serve --tun tcp0 --address 198.51.100.2/24 --http 8000
 
 The device and its routes go with the process, however it ends.
-The signal USR1 makes it print the stack's counters to stderr.
+The signal USR1 makes it print the stack's counters to stderr, USR2 makes it load the
+application anew, and open the access log anew, without refusing anybody.
 """
 DEFAULT_DEVICE = "tunstack0"
 
@@ -57,19 +58,22 @@ def serve(args: argparse.Namespace) -> int:
     from stack.cli.device import open_device
 
     server, watch = read_server_options(args), read_watch_options(args)
-    app = load_app(server.app)
+    source = AppSource(server.app)
+    source.load()  # what is wrong with it is told before there is a device
     link = open_device(args.tun, server.addresses)
-    return asyncio.run(_serve(link, app, server, watch))
+    return asyncio.run(_serve(link, source, server, watch))
 
 
-async def _serve(link: "TunLink", app: Any, server: ServerOptions, watch: WatchOptions) -> int:
+async def _serve(
+    link: "TunLink", source: AppSource, server: ServerOptions, watch: WatchOptions
+) -> int:
     from stack.cli.station import open_station
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
-    async with open_station(link, app, server, watch) as station:
+    async with open_station(link, source, server, watch) as station:
         if not server.quiet:
             print(f"{station.announcement()} on {link.name}; Ctrl-C ends it", file=sys.stderr)
         await stop.wait()

@@ -8,8 +8,9 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from os import urandom
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
+from stack.cli.application import AppSource
 from stack.cli.options import ServerOptions, WatchOptions
 from stack.core.config import HostConfig
 from stack.core.counters import COUNTERS
@@ -25,6 +26,7 @@ from stack.sockets.aio import AsyncHost
 if TYPE_CHECKING:
     from stack.http.certificate import Certificate
     from stack.http.server import HttpServer
+    from stack.http.service import AccessRecord
     from stack.observe.capture import Capture
 
 GRACE = 1.0
@@ -83,29 +85,91 @@ async def open_host(
 
 @asynccontextmanager
 async def open_station(
-    link: Link, app: Any, server: ServerOptions, watch: WatchOptions
+    link: Link, source: AppSource, server: ServerOptions, watch: WatchOptions
 ) -> AsyncIterator[Station]:
-    """A host that serves `app`; at the end its connections are closed, not reset."""
+    """A host that serves the application; at the end its connections are closed, not reset."""
     from stack.http.limits import Limits
     from stack.http.server import HttpServer
 
+    app = source.load()
     async with open_host(link, server.addresses, watch) as host:
+        log = None if server.access_log is None else AccessLog(server.access_log)
         names = ["localhost", *(str(address.ip) for address in server.addresses)]
         running = HttpServer(
             host,
             app,
             certificate=_certificate(names),
             keylog=key_logger(host),
+            access_log=log,
             limits=Limits(rfc7540_priorities=server.rfc7540_priorities),
         )
         await running.start(server.http_ports, server.https_ports)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGUSR1, _print_counters, host.host, running)
+        restarts: set[asyncio.Task[None]] = set()
+
+        def restart() -> None:
+            restarts.add(loop.create_task(_restart(running, source, log)))
+
+        loop.add_signal_handler(signal.SIGUSR2, restart)
         try:
             yield Station(host, server)
         finally:
+            loop.remove_signal_handler(signal.SIGUSR2)
             await running.close(GRACE)
+            await asyncio.gather(*restarts, return_exceptions=True)
+            if log is not None:
+                log.close()
             await asyncio.sleep(PARTING)
+
+
+async def _restart(server: "HttpServer", source: AppSource, log: "AccessLog | None") -> None:
+    """The application as it is now serves from now on; one that cannot leaves the old one there."""
+    try:
+        if log is not None:
+            log.reopen()
+        await server.restart(source.reload())
+    except UsageError as error:
+        _write_stderr(f"tunstack: {error}; the application that was running goes on\n")
+
+
+class AccessLog:
+    """A file that can be renamed while it is written, and then is opened anew."""
+
+    def __init__(self, path: Path) -> None:
+        from stack.http.access_log import logger
+
+        self._path = path
+        self._file = self._open()
+        self._log = logger(self._write)
+
+    def __call__(self, record: "AccessRecord") -> None:
+        """Writes one line."""
+        self._log(record)
+
+    def _open(self) -> IO[str]:
+        if self._path == Path("-"):
+            return sys.stdout
+        try:
+            return self._path.open("a", encoding="utf-8", buffering=1)
+        except OSError as error:
+            raise UsageError(f"--access-log {self._path}: {error.strerror}") from error
+
+    def _write(self, line: str) -> None:
+        self._file.write(line)
+        if self._file is sys.stdout:
+            self._file.flush()
+
+    def reopen(self) -> None:
+        """Goes on in a new file of the name. Raises UsageError, and goes on in the old one then."""
+        new = self._open()
+        self.close()
+        self._file = new
+
+    def close(self) -> None:
+        """Ends the file; standard output stays."""
+        if self._file is not sys.stdout:
+            self._file.close()
 
 
 def _certificate(names: Sequence[str]) -> "Certificate":

@@ -141,12 +141,12 @@ def protocol_name(http_version: str, info: dict[str, Any]) -> str:
 async def _bytes(scope: Scope, _receive: Receive, send: Send) -> None:
     size = parse_size(scope["path"].removeprefix("/bytes/"))
     wanted = field(scope["headers"], b"range")
-    # We give no validator, so no If-Range can match and the whole is due (RFC 9110 §13.1.5).
-    if scope["method"] != "GET" or field(scope["headers"], b"if-range") is not None:
+    # With another validator the whole is due (RFC 9110 §13.1.5).
+    if scope["method"] != "GET" or field(scope["headers"], b"if-range") not in {None, _tag(size)}:
         wanted = None
     part = parse_range(wanted, size) if wanted is not None else None
     if part is None:
-        await _send_bytes(scope, send, 200, 0, size, [])
+        await _send_bytes(scope, send, 200, 0, size, [(b"etag", _tag(size))])
         return
     start, stop = part
     if start >= size:
@@ -154,7 +154,12 @@ async def _bytes(scope: Scope, _receive: Receive, send: Send) -> None:
         await _text(send, 416, text, (b"content-range", b"bytes */%d" % size))
         return
     place = (b"content-range", b"bytes %d-%d/%d" % (start, stop - 1, size))
-    await _send_bytes(scope, send, 206, start, stop, [place])
+    await _send_bytes(scope, send, 206, start, stop, [place, (b"etag", _tag(size))])
+
+
+def _tag(size: int) -> bytes:
+    """What so many bytes are never changes."""
+    return b'"tunstack-%d"' % size
 
 
 async def _send_bytes(

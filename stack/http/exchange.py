@@ -9,6 +9,7 @@ from stack.http.message import (
     Headers,
     checked_field,
     content_length,
+    field,
     reason_phrase,
     response_headers,
 )
@@ -27,6 +28,7 @@ class Exchange(ABC):
 
     def __init__(self, session: Session, scope: Scope) -> None:
         self.session = session
+        self.running = session.service.running
         self.scope = scope
         self.began = session.loop.time()
         self.status = 0
@@ -101,7 +103,7 @@ class Exchange(ABC):
     def start(self) -> None:
         """Runs the application."""
         self.session.service.counters["http_requests"] += 1
-        self._task = self.session.service.spawn(self._run())
+        self._task = self.running.spawn(self._run())
 
     def feed(self, data: bytes, size: int) -> None:
         """More of the request's body, which counts as `size` bytes in flow control."""
@@ -336,7 +338,7 @@ class Exchange(ABC):
 
     async def _run(self) -> None:
         try:
-            await self.session.service.app(self.scope, self.receive, self.send)
+            await self.running.app(self.scope, self.receive, self.send)
         except (Exception, SystemExit) as error:
             self.failed = True
             if not self.gone:
@@ -390,5 +392,11 @@ class Exchange(ABC):
                     sent=self.sent,
                     duration=self.session.loop.time() - self.began,
                     complete=self.complete and not self.gone,
+                    referer=_text(scope, b"referer"),
+                    agent=_text(scope, b"user-agent"),
                 )
             )
+
+
+def _text(scope: Scope, name: bytes) -> str:
+    return (field(scope["headers"], name) or b"").decode("latin-1")

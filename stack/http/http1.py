@@ -48,7 +48,7 @@ class Http1Exchange(Exchange):
             scheme="https" if session.secure else "http",
             client=session.client,
             server=session.server,
-            state=session.service.state,
+            state=session.service.running.state,
             info=session.info,
             extensions=session.extensions | (EXTENSIONS if request.version == "1.1" else {}),
         )

@@ -201,7 +201,7 @@ class Http2Connection(Handler):
             scheme="https" if session.secure else "http",
             client=session.client,
             server=session.server,
-            state=session.service.state,
+            state=session.service.running.state,
             info=session.info,
             extensions=self._extensions,
         )

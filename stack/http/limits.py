@@ -39,15 +39,15 @@ class Limits:
     streams: int = 128
     """HTTP/2: requests that one connection may have open at a time."""
     stream_window: int = 256 << 10
-    """HTTP/2: receive window of a new stream; what waits for the application is never more."""
+    """HTTP/2: receive window of a new stream."""
     largest_window: int = 32 << 20
-    """HTTP/2: what a stream's window may grow to while the application keeps up with it."""
+    """HTTP/2: what a stream's window may grow to while its application keeps up."""
     connection_window: int = 1 << 20
     """HTTP/2: receive window of a new connection, beside what waits for applications."""
     receive_memory: int = 64 << 20
     """HTTP/2: the sum up to which the windows of a connection's streams may grow."""
     frame_size: int = 65_536
-    """HTTP/2: the longest frame that we accept, and the longest DATA frame that we send."""
+    """HTTP/2: the longest frame that we accept."""
     stream_buffer: int = 262_144
     """HTTP/2: response bytes queued on a stream before the application has to wait."""
     control_frames: int = 100_000

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
-from stack.http.asgi import Application, Lifespan
+from stack.http.asgi import Application
 from stack.http.certificate import Certificate, make_certificate
 from stack.http.counters import HttpCounters
 from stack.http.http1 import Http1Connection
 from stack.http.http2 import Http2Connection
 from stack.http.limits import Limits
-from stack.http.service import AccessRecord, Service
+from stack.http.service import AccessRecord, Running, Service
 from stack.http.session import Session
 from stack.http.tls import KeyLogCallback, server_context
 
@@ -102,7 +102,7 @@ class HttpServer:
         limits: Limits | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.service = Service(app, limits or Limits(), clock, access_log)
+        self.service = Service(Running(app), limits or Limits(), clock, access_log)
         self.connections: set[HttpProtocol] = set()
         self.numbers = itertools.count(1)
         self.listeners: list[Any] = []
@@ -110,7 +110,8 @@ class HttpServer:
         self._certificate = certificate
         self._client_authorities = client_authorities
         self._keylog = keylog
-        self._lifespan = Lifespan(app, self.service.state)
+        self._restarting = asyncio.Lock()
+        self._leaving: Running | None = None
         self._all_closed = asyncio.Event()
 
     @property
@@ -130,7 +131,7 @@ class HttpServer:
         application says that it cannot start.
         """
         addresses, https_ports = tuple(addresses), tuple(https_ports)
-        await self._lifespan.startup()
+        await self.service.running.lifespan.startup()
         context = self._context() if https_ports else None
         try:
             for address in addresses:
@@ -165,9 +166,26 @@ class HttpServer:
         for connection in list(self.connections):
             connection.abort()
         await self._wait_for_connections(1.0)
-        await self._end_tasks()
         await self._leave_listeners()
-        await self._lifespan.shutdown()
+        if self._leaving is not None:
+            self._leaving.cancel()
+        async with self._restarting:
+            await self.service.running.leave(0)
+
+    async def restart(self, app: Application, grace: float = 60.0) -> None:
+        """Puts `app` in the place of the application that serves now; nobody is refused.
+
+        The new one starts first. From then on it gets every request, also those on
+        connections that are open; the old one has `grace` seconds for the requests that it
+        has begun, its WebSockets are closed with 1012, and then it is shut down. Raises
+        UsageError when the new one says that it cannot start: the old one stays, then.
+        """
+        async with self._restarting:
+            new = Running(app)
+            await new.lifespan.startup()
+            self._leaving, self.service.running = self.service.running, new
+            await self._leaving.leave(grace)
+            self._leaving = None
 
     async def _leave_listeners(self) -> None:
         """Ends what never became a connection of ours: peers in the middle of a handshake."""
@@ -184,11 +202,6 @@ class HttpServer:
             self._all_closed.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._all_closed.wait(), seconds)
-
-    async def _end_tasks(self) -> None:
-        for task in self.service.tasks:
-            task.cancel()
-        await asyncio.gather(*self.service.tasks, return_exceptions=True)
 
     def connection_closed(self, connection: HttpProtocol) -> None:
         """A connection is gone; the last one lets `close` go on."""

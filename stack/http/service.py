@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+import weakref
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from stack.http.asgi import Application
+from stack.http.asgi import Application, Lifespan
 from stack.http.counters import HttpCounters
 from stack.http.limits import Limits
 from stack.http.message import SERVER, DateCache, Headers
@@ -18,7 +19,8 @@ logger = logging.getLogger(__name__)
 class AccessRecord:
     """One finished request: `sent` in bytes of body, `duration` in seconds.
 
-    `complete` is false when the response was cut off, by the peer or by an error.
+    `complete` is false when the response was cut off, by the peer or by an error; `referer`
+    and `agent` are what the request says about itself, "" for nothing.
     """
 
     connection: int
@@ -30,31 +32,58 @@ class AccessRecord:
     sent: int
     duration: float
     complete: bool
+    referer: str = ""
+    agent: str = ""
+
+
+class Running:
+    """An application that serves, from its start to its end: a restart puts another in its place."""
+
+    def __init__(self, app: Application) -> None:
+        self.app = app
+        self.state: dict[str, Any] = {}
+        self.lifespan = Lifespan(app, self.state)
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.on_leave: weakref.WeakSet[Any] = weakref.WeakSet()
+        """Exchanges that do not end by themselves, and so are told (`going_away`)."""
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Runs a coroutine of the application's; `leave` ends it at the latest."""
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    async def leave(self, grace: float) -> None:
+        """Lets what is under way end within `grace` seconds, cancels the rest, and says goodbye."""
+        for exchange in list(self.on_leave):
+            exchange.going_away()
+        if self.tasks:
+            await asyncio.wait(self.tasks, timeout=grace)
+        self.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.lifespan.shutdown()
+
+    def cancel(self) -> None:
+        """Ends what is under way."""
+        for task in self.tasks:
+            task.cancel()
 
 
 @dataclass(slots=True)
 class Service:
-    """The application, the limits and the tasks of a server.
+    """The application, the limits and the counters of a server.
 
     `clock` gives seconds since 1970 for the Date header field; a server in virtual time gets
     one that runs with its loop.
     """
 
-    app: Application
+    running: Running
     limits: Limits
     clock: Callable[[], float]
     access_log: Callable[[AccessRecord], None] | None = None
-    state: dict[str, Any] = field(default_factory=dict)
     counters: HttpCounters = field(default_factory=HttpCounters)
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
     dates: DateCache = field(default_factory=DateCache)
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Runs an application's coroutine; the server ends it, at the latest, when it closes."""
-        task = asyncio.get_running_loop().create_task(work)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-        return task
 
     def add_own_headers(self, headers: Headers) -> None:
         """Adds Date and Server unless the application gave its own (RFC 9110 §6.6.1, §10.2.4)."""

@@ -53,6 +53,7 @@ def _one_context(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _harden(context, alpn)
     _load(context, certificate)
+    _SHOWN[context] = certificate.chain.decode("ascii")
     if client_authorities is not None:
         context.load_verify_locations(cadata=client_authorities.decode("ascii"))
         context.verify_mode = ssl.CERT_REQUIRED
@@ -156,7 +157,7 @@ def tls_extension(connection: ssl.SSLObject) -> dict[str, Any]:
     peer = connection.getpeercert(binary_form=True)
     parsed = x509.load_der_x509_certificate(peer) if peer else None
     return {
-        "server_cert": None,
+        "server_cert": _SHOWN.get(connection.context),
         "client_cert_chain": [ssl.DER_cert_to_PEM_cert(peer)] if peer else [],
         "client_cert_name": parsed.subject.rfc4514_string() if parsed else None,
         "client_cert_error": None,
@@ -166,6 +167,8 @@ def tls_extension(connection: ssl.SSLObject) -> dict[str, Any]:
 
 
 _TLS_VERSIONS = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
+# What the contexts of servers show, PEM.
+_SHOWN: weakref.WeakKeyDictionary[ssl.SSLContext, str] = weakref.WeakKeyDictionary()
 _SUITES: weakref.WeakKeyDictionary[ssl.SSLContext, dict[str, int]] = weakref.WeakKeyDictionary()
 
 

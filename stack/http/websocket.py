@@ -74,6 +74,7 @@ class WebSocketExchange(Exchange):
         self._code = ABNORMAL
         self._reason = ""
         self._closed = False  # one side has sent its Close
+        self.running.on_leave.add(self)
 
     # ---- what the versions of HTTP do differently
 
@@ -186,9 +187,13 @@ class WebSocketExchange(Exchange):
             self._log()
 
     def going_away(self) -> None:
-        """The server closes (RFC 6455 §7.4.1)."""
-        if self._wire is not None and not self._closed:
+        """The server closes, or its application does (RFC 6455 §7.4.1)."""
+        if self._wire is None or self._closed:
+            return
+        if self.running is self.session.service.running:
             self._close(CloseReason.GOING_AWAY, "the server closes")
+        else:
+            self._close(CloseReason.SERVICE_RESTART, "the application restarts")
 
     # ---- for the application
 

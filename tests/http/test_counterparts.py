@@ -350,7 +350,7 @@ def test_closing_the_server_lets_curl_finish(scheme, options):
             getting = asyncio.ensure_future(
                 curl(*options, url(served, scheme, "/stream?count=4&interval=0.2"))
             )
-            while not served.server.service.tasks:
+            while not served.server.service.running.tasks:
                 await asyncio.sleep(0.01)
             await served.server.close(5)
             result = await getting

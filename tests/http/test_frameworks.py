@@ -2,6 +2,10 @@
 
 import contextlib
 
+import pytest
+from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException
+from fastapi import WebSocket as FastWebSocket
+from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, StreamingResponse
@@ -86,5 +90,88 @@ def test_starlettes_websockets_run():
             await settle(30)
             client.receive_data(wire.take())
             assert next(iter(client.events())) == TextMessage(data="QUIET")
+
+    run_virtual(main)
+
+
+# ---- FastAPI
+
+
+class Item(BaseModel):
+    name: str
+    price: float = 1.0
+
+
+kept: dict[int, Item] = {}
+done: list[str] = []
+api = FastAPI(lifespan=lifespan)
+
+
+def number(page: int = 1) -> int:
+    return page
+
+
+@api.post("/items/{item_id}", status_code=201)
+async def put_item(item_id: int, item: Item, tasks: BackgroundTasks):
+    kept[item_id] = item
+    tasks.add_task(done.append, item.name)
+    return {"id": item_id, **item.model_dump()}
+
+
+@api.get("/items/{item_id}")
+def get_item(item_id: int, page: int = Depends(number)):  # noqa: FAST002
+    """A plain function, which FastAPI runs in a thread."""
+    if item_id not in kept:
+        raise HTTPException(404, "there is none")
+    return {"name": kept[item_id].name, "page": page}
+
+
+@api.websocket("/ws")
+async def whisper(websocket: FastWebSocket):
+    await websocket.accept()
+    await websocket.send_text((await websocket.receive_text()).lower())
+    await websocket.close()
+
+
+@pytest.mark.parametrize("version", ["1.1", "2-prior-knowledge"])
+def test_fastapi_runs_with_models_threads_and_background_tasks(version):
+    async def main():
+        async with serving(api) as served:
+
+            async def ask(path, method="GET", body=None):
+                headers = (("content-type", "application/json"),) if body else ()
+                return await fetch(
+                    served.host,
+                    served.http + path,
+                    method=method,
+                    body=body,
+                    headers=headers,
+                    http_version=version,
+                )
+
+            made = await ask("/items/7", "POST", b'{"name": "cup"}')
+            assert (made.status, made.body) == (201, b'{"id":7,"name":"cup","price":1.0}')
+            assert (await ask("/items/7?page=3")).body == b'{"name":"cup","page":3}'
+            assert (await ask("/items/8")).status == 404
+            assert (await ask("/items/x")).status == 422
+            assert (await ask("/items/9", "POST", b"{}")).status == 422
+            assert (await ask("/openapi.json")).status == 200
+            assert done[-1] == "cup"
+
+    run(main)
+
+
+def test_fastapis_websockets_run():
+    async def main():
+        async with Wired(api) as wired:
+            wire = wired.connect()
+            wire.feed(UPGRADE)
+            await settle(60)
+            assert wire.take().startswith(b"HTTP/1.1 101 ")
+            client = Connection(ConnectionType.CLIENT)
+            wire.feed(client.send(TextMessage(data="LOUD")))
+            await settle(60)
+            client.receive_data(wire.take())
+            assert next(iter(client.events())) == TextMessage(data="loud")
 
     run_virtual(main)

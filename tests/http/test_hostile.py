@@ -112,7 +112,7 @@ def test_spoilt_input_never_raises_and_never_harms_the_next_connection(make, cap
                 await one(wired)
             await asyncio.sleep(100)
             assert not wired.server.connections
-            assert not wired.server.service.tasks
+            assert not wired.server.service.running.tasks
             wire = wired.connect()
             wire.feed(GET)
             await settle()

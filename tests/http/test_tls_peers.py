@@ -128,6 +128,7 @@ def test_a_client_without_the_certificate_asked_for_gets_nothing_and_one_with_it
     assert tls["client_cert_name"] == "CN=tunstack"
     assert tls["client_cert_chain"] == [known.chain.decode()]
     assert tls["tls_version"] == 0x0304
+    assert tls["server_cert"] == A.chain.decode()
     assert tls["cipher_suite"] in {0x1301, 0x1302, 0x1303}
 
 

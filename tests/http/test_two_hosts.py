@@ -143,7 +143,7 @@ def test_a_client_that_goes_cancels_the_application():
             began = loop.time()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            while site.server.service.tasks:
+            while site.server.service.running.tasks:
                 await asyncio.sleep(0.1)
                 assert loop.time() < began + 10
 

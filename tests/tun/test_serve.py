@@ -1,5 +1,6 @@
 """`tunstack serve` in a network namespace that the test makes, in the place of a machine."""
 
+import re
 import signal
 import time
 from pathlib import Path
@@ -15,9 +16,9 @@ def machine():
         yield network
 
 
-def serve(machine, *options):
+def serve(machine, *options, **settings):
     """Starts it and waits for the line that says where it answers."""
-    process = machine.start(TUNSTACK, "serve", *options)
+    process = machine.start(TUNSTACK, "serve", *options, **settings)
     line = process.stderr.readline()
     assert "answers at" in line, line + process.stderr.read()
     return process
@@ -124,6 +125,49 @@ def test_counters_are_printed_on_demand(machine):
             lines.append(line.split()[:2])
         assert ["IcmpInEchos", "1"] in lines
         process.terminate()
+
+
+def test_an_application_is_replaced_under_way_and_its_requests_are_logged(machine, tmp_path):
+    site, log = tmp_path / "site_on_disk.py", tmp_path / "access.log"
+    site.write_text(SITE.format(name="first"))
+    options = ("--app", "site_on_disk:app", "--access-log", str(log))
+    with serve(machine, *options, cwd=tmp_path) as process:
+        get = ("curl", "-sS", "-k", "-A", "curl", "http://192.0.2.2/x", "https://192.0.2.2/")
+        assert machine.call(*get).stdout == '"first""first"'
+        site.write_text("1 / 0")
+        process.send_signal(signal.SIGUSR2)
+        assert "ZeroDivisionError" in (line := process.stderr.readline())
+        assert line.startswith("tunstack: ")
+        assert machine.call(*get).stdout == '"first""first"'
+        site.write_text(SITE.format(name="the second"))
+        log.rename(tmp_path / "access.log.1")
+        process.send_signal(signal.SIGUSR2)
+        assert eventually(lambda: machine.call(*get).stdout == '"the second"' * 2)
+        assert process.stderr.readline() == "first ends\n"
+        first = (tmp_path / "access.log.1").read_text().splitlines()
+        assert len(first) >= 4
+        pattern = r'192\.0\.2\.1 - - \[.*\] "GET /x HTTP/1\.1" 200 7 "-" "curl"'
+        assert re.fullmatch(pattern, first[0])
+        assert '"GET / HTTP/2.0" 200 7' in first[1]
+        assert '"GET / HTTP/2.0" 200 12' in log.read_text()
+        process.terminate()
+
+
+SITE = """
+import contextlib, sys
+import fastapi
+
+@contextlib.asynccontextmanager
+async def lifespan(app):
+    yield
+    print("{name} ends", file=sys.stderr, flush=True)
+
+app = fastapi.FastAPI(lifespan=lifespan)
+
+@app.get("/{{path:path}}")
+def answer(path):
+    return "{name}"
+"""
 
 
 def test_it_takes_no_processor_time_when_nothing_happens(machine):

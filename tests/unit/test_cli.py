@@ -2,12 +2,12 @@
 
 import pytest
 
+from stack.cli.application import AppSource
 from stack.cli.main import main
 from stack.cli.options import (
     Parser,
     add_server_options,
     add_watch_options,
-    load_app,
     read_server_options,
     read_watch_options,
 )
@@ -140,7 +140,7 @@ def test_an_app_is_found_by_module_and_attribute(tmp_path, monkeypatch):
     (tmp_path / "found_here.py").write_text(
         "class Site:\n    async def app(self, scope, receive, send): ...\nsite = Site()\n"
     )
-    assert callable(load_app("found_here:site.app"))
+    assert callable(AppSource("found_here:site.app").load())
 
 
 @pytest.mark.parametrize(
@@ -156,5 +156,5 @@ def test_an_app_that_cannot_be_used_says_why(content, reference, words, tmp_path
     monkeypatch.chdir(tmp_path)
     (tmp_path / f"{reference.split(':')[0]}.py").write_text(content)
     with pytest.raises(UsageError, match=words) as raised:
-        load_app(reference)
+        AppSource(reference).load()
     assert "\n" not in str(raised.value)
