@@ -269,6 +269,8 @@ def _explained(error: Exception) -> OSError:
         if isinstance(event, h2.events.ConnectionTerminated):
             code = _name(event.error_code)
             return FetchError(f"the server ended the connection (GOAWAY, {code})")
+        if isinstance(cause, h2.exceptions.StreamClosedError):
+            return FetchError("the server stopped the request before its body was whole")
         if isinstance(cause, h2.exceptions.H2Error):
             return FetchError(f"the server's answer is no HTTP/2: {cause}")
     words = str(error).splitlines()

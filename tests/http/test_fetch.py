@@ -129,6 +129,9 @@ def test_a_response_before_the_end_of_the_body_is_taken():
     options = {"method": "PUT", "body": bytes(20_000_000), "http_version": "1.1"}
     response = get("/", app=respond(b"too long", 413), **options)
     assert (response.status, response.body) == (413, b"too long")
+    options["http_version"] = "2-prior-knowledge"
+    with pytest.raises(FetchError, match="stopped the request before its body was whole"):
+        get("/", app=respond(b"too long", 413), **options)
 
 
 def test_a_response_that_breaks_off_is_an_error():
