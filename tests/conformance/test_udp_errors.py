@@ -178,7 +178,7 @@ def test_errors_about_what_was_never_sent_change_nothing(bench, version):
     assert bench.counted("IcmpInForeign") == 10
 
 
-@pytest.mark.rfc("6633", "4")
+@pytest.mark.rfc("6633", "5")
 def test_source_quench_is_discarded_in_silence(bench):
     endpoint = bench.connected(4, 53, 4000)
     endpoint.ipv4.report_errors = True

@@ -467,11 +467,22 @@ def test_a_quoted_echo_request_gives_identifier_and_sequence(version):
 @pytest.mark.rfc("1122", "3.2.2")
 @pytest.mark.rfc("4443", "2.4(b)")
 @pytest.mark.parametrize(
-    ("version", "kind"), [(4, 13), (4, 17), (4, 5), (4, 200), (6, 130), (6, 137), (6, 200), (6, 5)]
+    ("version", "kind"),
+    [(4, 13), (4, 17), (4, 5), (4, 200), (6, 128 | 5), (6, 137), (6, 200), (6, 255)],
 )
 def test_a_message_of_another_type_means_nothing(version, kind):
     arrived = parsed(icmp(version, kind, 0, 0, our_segment(version)))
     assert interpret(arrived.packets[0]) is None
+
+
+@pytest.mark.rfc("4443", "2.4(a)")
+@pytest.mark.parametrize("kind", [0, 5, 100, 127])
+def test_an_icmpv6_error_of_an_unknown_type_is_for_whoever_sent_what_it_quotes(kind):
+    arrived = parsed(icmp(6, kind, 0, 0, our_segment(6)))
+    error = interpret(arrived.packets[0])
+    assert (error.kind, error.local_port, error.remote_port) == (ErrorKind.UNKNOWN, 40_000, 80)
+    assert errno_of(error.kind, 6) == errno.EPROTO
+    assert not is_hard(error.kind)
 
 
 def test_a_quote_of_the_other_version_tells_nothing():

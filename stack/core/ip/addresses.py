@@ -9,6 +9,7 @@ from ipaddress import (
     IPv4Interface,
     IPv6Address,
     IPv6Interface,
+    IPv6Network,
     ip_interface,
 )
 from typing import TypeVar
@@ -20,6 +21,19 @@ _T = TypeVar("_T")
 Interface = IPv4Interface | IPv6Interface
 
 _CACHE_LIMIT = 4096
+
+# RFC 6724 §2.1: the default policy table, most specific first. IPv4 addresses never stand
+# beside IPv6 ones in a choice, so their row is left out.
+_LABELS = (
+    (IPv6Network("::1/128"), 0),
+    (IPv6Network("2001::/32"), 5),
+    (IPv6Network("::/96"), 3),
+    (IPv6Network("2002::/16"), 2),
+    (IPv6Network("3ffe::/16"), 12),
+    (IPv6Network("fec0::/10"), 11),
+    (IPv6Network("fc00::/7"), 13),
+    (IPv6Network("::/0"), 1),
+)
 
 # RFC 6724 §3.1: scopes that take part in the choice of a source address.
 _SCOPE_LINK = 0x2
@@ -99,8 +113,9 @@ class LocalAddresses:
     def source_for(self, remote: bytes) -> bytes | None:
         """The address of ours to send from; None when we have none of that version.
 
-        RFC 6724 §5: rule 1 (same address), rule 2 (scope), rule 8 (longest matching prefix);
-        the other rules tell interfaces and kinds of address apart that this host has not.
+        RFC 6724 §5: rule 1 (same address), rule 2 (scope), rule 6 (label), rule 8 (longest
+        matching prefix); the other rules tell interfaces and kinds of address apart that this
+        host has not.
         """
         if remote in self._sources:
             return self._sources[remote]
@@ -114,12 +129,13 @@ class LocalAddresses:
         _remember(self._sources, remote, source)
         return source
 
-    def _preference(self, index: int, remote: bytes) -> tuple[bool, int, int]:
+    def _preference(self, index: int, remote: bytes) -> tuple[bool, int, bool, int]:
         own = self._packed[index]
         prefix = self.interfaces[index].network.prefixlen + (96 if is_ipv4(own) else 0)
         return (
             own == remote,
             _scope_preference(_scope(own), _scope(remote)),
+            is_ipv4(own) or _label(own) == _label(remote),
             min(_common_prefix(own, remote), prefix),
         )
 
@@ -168,6 +184,11 @@ def _scope(packed: bytes) -> int:
     if packed[0] == 0xFE and packed[1] >= 0x80:
         return _SCOPE_LINK if packed[1] < 0xC0 else _SCOPE_SITE
     return _SCOPE_LINK if packed == bytes(15) + b"\x01" else _SCOPE_GLOBAL
+
+
+def _label(packed: bytes) -> int:
+    address = IPv6Address(packed)
+    return next(label for network, label in _LABELS if address in network)
 
 
 def _scope_preference(own: int, remote: int) -> int:

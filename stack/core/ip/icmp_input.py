@@ -29,6 +29,7 @@ class ErrorKind(Enum):
     PROHIBITED = auto()
     TIME_EXCEEDED = auto()
     PARAMETER_PROBLEM = auto()
+    UNKNOWN = auto()
     SOURCE_QUENCH = auto()
 
 
@@ -114,6 +115,8 @@ _ERRORS6: dict[int, ErrorKind] = {
     Icmp6Type.PARAMETER_PROBLEM: ErrorKind.PARAMETER_PROBLEM,
 }
 
+_INFORMATIONAL6 = 0x80
+
 # The numbers that Linux gives; where its IPv6 differs, _ERRNO6 says how.
 _ERRNO = {
     ErrorKind.FRAGMENTATION_NEEDED: errno.EMSGSIZE,
@@ -127,6 +130,7 @@ _ERRNO = {
     ErrorKind.PROHIBITED: errno.EHOSTUNREACH,
     ErrorKind.TIME_EXCEEDED: errno.EHOSTUNREACH,
     ErrorKind.PARAMETER_PROBLEM: errno.EPROTO,
+    ErrorKind.UNKNOWN: errno.EPROTO,
     ErrorKind.SOURCE_QUENCH: 0,
 }
 
@@ -180,7 +184,10 @@ def _kind(version: int, icmp_type: int, code: int) -> ErrorKind | None:
     if icmp_type == Icmp6Type.DESTINATION_UNREACHABLE:
         # An unknown code is an unreachable destination nonetheless (RFC 4443 §2.4(a)).
         return _UNREACHABLE6.get(code, ErrorKind.UNREACHABLE_HOST)
-    return _ERRORS6.get(icmp_type)
+    if icmp_type & _INFORMATIONAL6:
+        return None
+    # Whoever sent what it is about must hear of an error of any type (RFC 4443 §2.4(a)).
+    return _ERRORS6.get(icmp_type, ErrorKind.UNKNOWN)
 
 
 def _error(packet: "Packet", kind: ErrorKind, body: bytes) -> IcmpError | None:

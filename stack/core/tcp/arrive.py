@@ -209,8 +209,11 @@ def _reopens(connection: "Connection", seg: "Packet") -> bool:
     tcb = connection.tcb
     if seg.flags & (lib.FLAG_SYN | lib.FLAG_RST | lib.FLAG_ACK) != lib.FLAG_SYN:
         return False
-    if tcb.ts_ok and seg.options & lib.OPTION_TIMESTAMPS and seg.tsval != tcb.ts_recent:
+    stamped = bool(seg.options & lib.OPTION_TIMESTAMPS)
+    if tcb.ts_ok and stamped and seg.tsval != tcb.ts_recent:
         newer = sub(seg.tsval, tcb.ts_recent) > 0
+    elif not tcb.ts_ok and stamped and connection.config.timestamps:
+        newer = True  # no segment of the old connection can pass for one of the new
     else:
         newer = gt(seg.seq, tcb.rcv_nxt)
     return newer and connection.host.listener_for(seg) is not None

@@ -185,6 +185,16 @@ class Flight:
             record.lost = False
         self.in_network.remove(record)
 
+    def holding(self, seq: int) -> Transmission | None:
+        """The record that `seq` lies in; None when it is not in flight."""
+        if (
+            not self._records
+            or (seq - self._tcb.snd_una) & MASK
+            >= (self._records[-1].end - self._tcb.snd_una) & MASK
+        ):
+            return None
+        return self._records[self._position(seq)]
+
     def _position(self, seq: int) -> int:
         """Index of the record that holds `seq`, by bisection."""
         base = self._tcb.snd_una

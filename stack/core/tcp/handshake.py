@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MSS = {4: 536, 6: 1220}  # RFC 9293 MUST-15
 HEADERS = {4: 40, 6: 60}  # IP and TCP headers without options
-TIMESTAMPS_LENGTH = 12
+_TIMESTAMPS_LENGTH = 12
 _SMALLEST_MSS = 48  # below this a peer could make us send headers only
 _SMALLEST_TEXT = 8  # beside all options, for the same reason
 _AFTER_LOST_SYN = 3_000_000  # µs, RFC 6298 §5.7
@@ -95,7 +95,7 @@ def update_mss(connection: "Connection") -> None:
         path_mtu = min(path_mtu, connection.mtu_probe.low)
     carried = path_mtu - HEADERS[tcb.path.version]
     mss = min(tcb.peer_mss, carried, connection.mss_limit)
-    mss -= tcb.path.options_length + TIMESTAMPS_LENGTH * bool(tcb.ts_ok)
+    mss -= overhead(connection) - HEADERS[tcb.path.version]
     mss = max(mss, _SMALLEST_TEXT)
     connection.mss_proven = connection.mss_proven and mss == tcb.snd_mss
     tcb.snd_mss = mss
@@ -104,6 +104,15 @@ def update_mss(connection: "Connection") -> None:
     else:
         # The path became wider: below one segment, nothing could leave any more.
         tcb.cwnd = max(tcb.cwnd, tcb.snd_mss)
+
+
+def overhead(connection: "Connection") -> int:
+    """Bytes of a full segment's packet that are not text: headers, and the options of TCP and
+    IP that every segment has.
+    """
+    tcb = connection.tcb
+    options: int = tcb.path.options_length + _TIMESTAMPS_LENGTH * bool(tcb.ts_ok)
+    return HEADERS[tcb.path.version] + options
 
 
 def offer(connection: "Connection", emit: "Emit") -> None:

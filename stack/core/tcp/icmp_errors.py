@@ -8,7 +8,7 @@ from stack.core.ip.icmp import ErrorKind, IcmpError, errno_of, is_hard
 from stack.core.tcp import mtu_reports
 from stack.core.tcp.states import Cause, State
 from stack.wire.address import fill_path
-from stack.wire.sequence import geq, leq
+from stack.wire.sequence import geq, lt
 
 if TYPE_CHECKING:
     from stack.core.host import Host
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 def arrives(host: "Host", error: IcmpError, now: int) -> bool:
     """Acts on an error about a segment of ours; returns whether it was about one.
 
-    The quoted sequence number must be in flight, or the message is a guess (RFC 5927 §4.1).
+    The quoted sequence number must be of something in flight, or the message is a guess
+    (RFC 5927 §4.1).
     """
     connection = _connection_of(host, error)
     if connection is None or error.seq is None:
         return False
     tcb = connection.tcb
-    if not (geq(error.seq, tcb.snd_una) and leq(error.seq, tcb.snd_nxt)):
+    if not (geq(error.seq, tcb.snd_una) and lt(error.seq, tcb.snd_nxt)):
         return False
     if error.kind is ErrorKind.SOURCE_QUENCH:
         return True  # MUST-55: silently discarded

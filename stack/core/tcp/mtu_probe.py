@@ -9,7 +9,7 @@ that is lost alone says that it was too large, and nothing of congestion (§7.4)
 from typing import TYPE_CHECKING
 
 from stack.core.ip.path_mtu import IPV4_FLOOR
-from stack.core.tcp.handshake import HEADERS, TIMESTAMPS_LENGTH
+from stack.core.tcp.handshake import HEADERS, overhead
 from stack.core.tcp.mtu_reports import path_changed
 from stack.core.tcp.recovery_state import Recovery
 from stack.core.why import Why
@@ -70,7 +70,7 @@ class MtuProbe:
         tcb, version = connection.tcb, connection.version
         if tcb.backoff % TIMEOUTS or connection.flight.first().length <= tcb.snd_mss // 2:
             return
-        size = tcb.snd_mss + _overhead(connection)
+        size = tcb.snd_mss + overhead(connection)
         smaller = max(min(BASE[version], size // 2 if self.low else size), FLOOR[version])
         if smaller < size:
             connection.host.counters.count("TCPMTUPBlackHole")
@@ -129,7 +129,7 @@ class MtuProbe:
             self._again_at = now + connection.config.mtu_probe_interval
         if self.high - self.low < _PRECISION:
             return 0
-        text = self._candidate() - _overhead(connection)
+        text = self._candidate() - overhead(connection)
         behind = _SEGMENTS_BEHIND * tcb.snd_mss
         if text <= tcb.snd_mss or min(unsent, tcb.cwnd) < text + behind:
             return 0
@@ -141,16 +141,9 @@ class MtuProbe:
 
     def sent(self, connection: "Connection", seq: int, text: int) -> None:
         """A probe is about to leave."""
-        self.size = text + _overhead(connection)
+        self.size = text + overhead(connection)
         self.seq = seq
         self._end = (seq + text) & 0xFFFFFFFF
-
-
-def _overhead(connection: "Connection") -> int:
-    """Bytes of a segment's packet that are not text."""
-    options: int = connection.path.options_length
-    options += TIMESTAMPS_LENGTH * bool(connection.tcb.ts_ok)
-    return HEADERS[connection.version] + options
 
 
 def _ceiling(connection: "Connection") -> int:

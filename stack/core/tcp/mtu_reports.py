@@ -23,10 +23,23 @@ def arrives(connection: "Connection", error: "IcmpError", now: int) -> None:
     probe = connection.mtu_probe
     if probe is not None and probe.on_too_big(connection, error.seq or 0, error.mtu):
         return
+    if _fits(connection, error):
+        return
     if connection.mss_proven:
         connection.mtu_report = error
     else:
         _believe(connection, error, now)
+
+
+def _fits(connection: "Connection", error: "IcmpError") -> bool:
+    """Whether the segment in question is no larger than its path is said to take: then the
+    message is not about it. A router that tells no size is believed in this.
+    """
+    record = connection.flight.holding(error.seq or 0)
+    if record is None:
+        return True
+    size = min(record.length, connection.tcb.snd_mss) + handshake.overhead(connection)
+    return size <= error.mtu
 
 
 def on_acknowledged(connection: "Connection", gone: "list[Transmission]") -> None:
