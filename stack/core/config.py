@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from stack.core.tcp.config import TcpConfig
 from stack.core.udp.config import UdpConfig
+from stack.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +22,8 @@ class HostConfig:
     icmp_rate: int = 1000
     icmp_burst: int = 50
     accept_source_route: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a hop count that no packet can have (RFC 1122 §3.2.1.7)."""
+        if not 0 < self.ttl < 256:
+            raise UsageError(f"ttl={self.ttl}: give a hop count from 1 to 255")

@@ -129,6 +129,7 @@ def test_no_message_brings_an_ipv6_path_below_its_minimum(tcp):
     t.take()
 
 
+@pytest.mark.rfc("8201", "5.3")
 @pytest.mark.rfc("1191", "6.3")
 @pytest.mark.rfc("8201", "4")
 @versions
@@ -164,6 +165,7 @@ def test_a_window_below_one_segment_of_a_wider_path_does_not_stop_the_sender(tcp
     t.take()
 
 
+@pytest.mark.rfc("9040", "6.2")
 @versions
 def test_the_path_of_one_connection_serves_the_next_one_to_the_same_peer(tcp, version):
     t = established(tcp(version))

@@ -120,6 +120,7 @@ def test_text_in_a_syn_waits_for_its_repetition(tcp):
 # ---- lost segments ---------------------------------------------------------------------
 
 
+@pytest.mark.rfc("8961", "4(1)")
 @pytest.mark.rfc("9293", "MUST-22")
 @pytest.mark.rfc("6298", "5.5")
 @pytest.mark.rfc("6298", "2.1")

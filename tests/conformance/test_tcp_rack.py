@@ -64,6 +64,7 @@ def test_a_lost_retransmission_is_found_without_a_timeout(tcp):
     assert 1 in [one.seq for one in t.take() if one.why is Why.RACK_LOST]
 
 
+@pytest.mark.rfc("6675", "5")
 @pytest.mark.rfc("2018", "5")
 def test_only_the_holes_are_repeated(tcp):
     t = connected(tcp())

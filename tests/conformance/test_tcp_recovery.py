@@ -12,6 +12,7 @@ from tests.support.transfer import MSS, PLAIN, RTT, connected, flight, seg
 # ---- the retransmission timeout ----------------------------------------------------------------
 
 
+@pytest.mark.rfc("8961", "4(2)")
 @pytest.mark.rfc("6298", "2.2")
 @pytest.mark.rfc("6298", "2.3")
 @pytest.mark.rfc("9293", "MUST-18")
@@ -38,6 +39,7 @@ def test_the_timeout_keeps_within_its_bounds(tcp):
     assert max(b - a for a, b in pairwise(gaps)) == 60 * SECOND
 
 
+@pytest.mark.rfc("8961", "4(3)")
 @pytest.mark.rfc("6298", "5.1")
 @pytest.mark.rfc("6298", "5.4")
 @pytest.mark.rfc("6298", "5.5")
@@ -66,6 +68,7 @@ def test_the_timer_runs_from_the_last_new_acknowledgement(tcp):
     t.expect_nothing(100 * SECOND)
 
 
+@pytest.mark.rfc("8961", "4(2)")
 @pytest.mark.rfc("6298", "3")
 @pytest.mark.rfc("9293", "MUST-18")
 def test_a_repeated_segment_is_not_measured_without_timestamps(tcp):
@@ -125,6 +128,7 @@ def test_an_echo_from_the_future_is_no_round_trip(tcp, echo):
     assert t.tcb.srtt == before
 
 
+@pytest.mark.rfc("8961", "4(4)")
 @pytest.mark.rfc("5681", "3.1")
 @pytest.mark.parametrize("sack", [False, True])
 def test_after_a_timeout_one_segment_leaves_and_slow_start_begins(tcp, sack):

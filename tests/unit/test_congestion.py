@@ -135,6 +135,8 @@ def test_cubic_returns_to_its_last_window_after_k_seconds():
     assert 28 <= reached <= 44
 
 
+@pytest.mark.rfc("9438", "4.4")
+@pytest.mark.rfc("9438", "4.5")
 @pytest.mark.rfc("9438", "4.2")
 def test_cubic_is_flat_near_its_last_window_and_steep_beyond():
     windows = cubic_rounds(90)

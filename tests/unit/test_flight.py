@@ -51,6 +51,7 @@ def test_an_acknowledgement_in_the_middle_cuts_a_record():
     assert flight.first().sent_at == 2
 
 
+@pytest.mark.rfc("6675", "4")
 def test_a_sack_marks_what_is_new_in_it():
     tcb, flight = flight_of(10, 10, 10)
     assert [r.length for r in flight.sack(1010, 1020)] == [10]
@@ -61,6 +62,7 @@ def test_a_sack_marks_what_is_new_in_it():
     assert edges(flight) == [(0, 5), (5, 25), (25, 30)]
 
 
+@pytest.mark.rfc("6675", "4")
 def test_a_sacked_record_is_no_longer_lost():
     tcb, flight = flight_of(10, 10)
     flight.mark_lost(flight.first())
@@ -71,6 +73,7 @@ def test_a_sacked_record_is_no_longer_lost():
     assert tcb.lost == 0
 
 
+@pytest.mark.rfc("6675", "4")
 def test_what_is_sent_again_is_in_the_network_again():
     tcb, flight = flight_of(10, 10)
     first = flight.first()

@@ -148,6 +148,27 @@ def test_source_rule_2_prefers_the_appropriate_scope():
 
 
 @pytest.mark.rfc("6724", "5")
+@pytest.mark.rfc("6724", "2.1")
+@pytest.mark.parametrize(
+    ("remote", "source"),
+    [
+        ("fd00:99::1", "fdff::2"),  # unique local to unique local, though few bits are common
+        ("2002:c000:204::1", "2002:c000:205::2"),  # 6to4 to 6to4
+        ("2001:0:1::1", "2001:0:2::2"),  # Teredo to Teredo
+        ("2001:db8:9::1", "2001:db8::2"),
+        ("2600::1", "2001:db8::2"),
+        ("3000::1", "2001:db8::2"),  # longest prefix alone would take any of the 2000::/3
+        ("fe00::1", "2001:db8::2"),  # and here the unique local one
+    ],
+)
+def test_source_rule_6_prefers_the_matching_label(remote, source):
+    hosts = LocalAddresses(
+        ["2002:c000:205::2/48", "2001:0:2::2/64", "fdff::2/64", "2001:db8::2/64"]
+    )
+    assert hosts.source_for(packed(remote)) == packed(source)
+
+
+@pytest.mark.rfc("6724", "5")
 def test_source_rule_8_prefers_the_longest_matching_prefix():
     hosts = LocalAddresses(
         ["2001:db8:1::2/64", "2001:db8:2::2/64", "192.0.2.2/24", "198.51.100.2/24"]

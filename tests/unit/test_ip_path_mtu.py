@@ -38,6 +38,7 @@ def test_a_message_never_raises_the_estimate(address):
 
 
 @pytest.mark.rfc("8201", "4")
+@pytest.mark.rfc("8021", "3")
 @pytest.mark.parametrize("mtu", [0, 68, 1279])
 def test_ipv6_below_1280_is_void(mtu):
     paths = PathMtu(1500)
@@ -71,6 +72,7 @@ def test_a_message_without_mtu_takes_the_next_plateau(quoted, expected):
     assert paths.learn(V4, 0, NOW, quoted_length=quoted) == expected
 
 
+@pytest.mark.rfc("8201", "5.3")
 @pytest.mark.rfc("1191", "6.3")
 @pytest.mark.rfc("8201", "4")
 def test_an_estimate_is_dropped_after_ten_minutes():

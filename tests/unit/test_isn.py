@@ -50,6 +50,7 @@ def test_timestamp_offsets_differ_and_stay():
     assert offsets[0] != secrets.initial_sequence(PATHS[0], 0)
 
 
+@pytest.mark.rfc("6056", "3.2")
 @pytest.mark.rfc("6056", "3.3.3")
 def test_every_port_of_the_range_is_offered_once():
     secrets = Secrets(b"a" * 32)
