@@ -200,6 +200,7 @@ def test_errors_meet_a_limit_of_rate(bench, version):
 # ---- fragments -----------------------------------------------------------------
 
 
+@pytest.mark.rfc("1122", "3.2.1.4")
 @pytest.mark.rfc("1122", "3.3.2")
 @pytest.mark.rfc("8200", "4.5")
 @versions
@@ -353,6 +354,7 @@ def test_a_routing_header_without_segments_left_is_passed_over(bench):
     assert kind_of(reply)[0] == 129
 
 
+@pytest.mark.rfc("8200", "4.3")
 @pytest.mark.rfc("8200", "4.1")
 def test_hop_by_hop_options_elsewhere_are_an_unrecognised_next_header(bench):
     headers = bytes((0, 0, 1, 4, 0, 0, 0, 0)) + bytes((58, 0, 1, 4, 0, 0, 0, 0))

@@ -187,7 +187,7 @@ def test_an_answer_does_not_go_back_along_a_routing_header():
     assert str(answer.dst) == PEER[6]
 
 
-@pytest.mark.rfc("8021", "3")
+@pytest.mark.rfc("8021", "4")
 @pytest.mark.rfc("8200", "5")
 @pytest.mark.parametrize("claimed", [0, 68, 500, 1279])
 def test_no_message_makes_us_send_atomic_fragments(tcp, claimed):
@@ -205,7 +205,7 @@ def test_no_message_makes_us_send_atomic_fragments(tcp, claimed):
         assert one.packet.data[6] != FRAGMENT
 
 
-@pytest.mark.rfc("8021", "3")
+@pytest.mark.rfc("8021", "4")
 @pytest.mark.parametrize("claimed", [0, 68, 1279])
 def test_an_echo_reply_of_any_size_is_no_atomic_fragment_either(claimed):
     bench = Bench()
@@ -215,7 +215,7 @@ def test_an_echo_reply_of_any_size_is_no_atomic_fragment_either(claimed):
     assert again.data[6] != FRAGMENT
 
 
-@pytest.mark.rfc("8200", "4.3")
+@pytest.mark.rfc("8200", "4")
 @versions
 def test_what_is_handed_to_an_unknown_protocol_is_reported_once(version):
     bench = Bench()

@@ -39,6 +39,7 @@ def test_the_timeout_keeps_within_its_bounds(tcp):
     assert max(b - a for a, b in pairwise(gaps)) == 60 * SECOND
 
 
+@pytest.mark.rfc("6298", "5.6")
 @pytest.mark.rfc("8961", "4(3)")
 @pytest.mark.rfc("6298", "5.1")
 @pytest.mark.rfc("6298", "5.4")

@@ -100,6 +100,7 @@ def test_more_to_come_is_a_cork_until_the_next_call(tcp):
 # ---- what IP is told ------------------------------------------------------------------
 
 
+@pytest.mark.rfc("1122", "3.2.1.6")
 @pytest.mark.rfc("9293", "MUST-48")
 @pytest.mark.rfc("9293", "SHLD-21")
 @pytest.mark.rfc("9293", "SHLD-22")

@@ -481,6 +481,7 @@ def test_a_recorded_route_goes_beside_the_way_back(tcp):
 # ---- what else IP and TCP hand each other --------------------------------------------------------
 
 
+@pytest.mark.rfc("1122", "3.2.1.5")
 @pytest.mark.rfc("9293", "MAY-4")
 @pytest.mark.rfc("6864", "4.1")
 def test_a_segment_that_leaves_again_unchanged_keeps_its_identification(tcp):
@@ -531,6 +532,7 @@ def test_the_next_connection_along_a_path_below_our_floor_lets_routers_fragment_
     assert not t.expect("PA").packet.dont_fragment
 
 
+@pytest.mark.rfc("1122", "3.2.1.6")
 @pytest.mark.rfc("9293", "MAY-9")
 @pytest.mark.parametrize("version", [4, 6])
 def test_the_application_may_learn_the_traffic_class_that_arrived_last(tcp, version):

@@ -23,6 +23,7 @@ import pytest
 
 from tests.support import conformance_http2 as http2
 from tests.support.requirements import REQUIREMENTS
+from tests.support.rfcs import RFCS
 
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "docs" / "conformance.md"
@@ -99,12 +100,47 @@ def render(proofs: Proofs) -> str:
     ]
     for number, section, text in REQUIREMENTS:
         lines.append(f"| {number} | {section} | {text} | {_proof(number, proofs)} |")
+    lines += _overview(proofs)
     lines += ["", "## By section", "", "| RFC | section | proved by |", "| --- | --- | --- |"]
     rest = [key for key in proofs if not (key[0] == "9293" and key[1] in numbered)]
     rest = [key for key in rest if not http2.numbered(*key)]
     for rfc, place in sorted(rest, key=_order):
         lines.append(f"| {rfc} | {place} | {_names(proofs[rfc, place])} |")
     return "\n".join(lines) + "\n"
+
+
+def _overview(proofs: Proofs) -> list[str]:
+    """The other RFCs, each with the sections that ask something of a host."""
+    lines = [
+        "",
+        "## The other RFCs of TCP and IP",
+        "",
+        "Sections are listed that ask something of a host. What proves each is listed below.",
+        "",
+        "| RFC | subject | sections | tests |",
+        "| --- | --- | --- | --- |",
+    ]
+    for number, title, listed in RFCS:
+        told = [
+            place if _below(number, place, proofs) else f"**{place}: missing**"
+            for place in listed.split("; ")
+        ]
+        tests = {name for key, names in proofs.items() if key[0] == number for name in names}
+        lines.append(f"| {_link(number)} | {title} | {', '.join(told)} | {len(tests)} |")
+    return lines
+
+
+def _below(number: str, place: str, proofs: Proofs) -> bool:
+    """Whether a section, or one within it, has a test."""
+    return any(
+        rfc == number and (found == place or found.startswith(place + ".")) for rfc, found in proofs
+    )
+
+
+def _link(number: str) -> str:
+    if number.isdigit():
+        return f"[{number}](https://www.rfc-editor.org/rfc/rfc{number})"
+    return f"[{number}](https://datatracker.ietf.org/doc/{number}/)"
 
 
 def _count(proofs: Proofs) -> str:

@@ -30,8 +30,13 @@ def test_a_script_stands_in_the_table_under_its_own_path():
     assert "test_scripts.py" not in table
 
 
-def test_no_requirement_of_rfc_9293_is_missing():
-    assert "**missing**" not in TABLE.read_text()
+def test_no_requirement_of_rfc_9293_and_no_section_of_another_rfc_is_missing():
+    assert "missing**" not in TABLE.read_text()
+
+
+def test_a_section_without_a_test_is_told():
+    overview = render({("6633", "3"): ["tests/unit/test_a.py::test_a"]})
+    assert "| Source quench deprecated | 3, **5: missing** | 1 |" in overview
 
 
 def test_every_must_of_http_2_has_a_test_or_a_reason():

@@ -38,7 +38,7 @@ def test_a_message_never_raises_the_estimate(address):
 
 
 @pytest.mark.rfc("8201", "4")
-@pytest.mark.rfc("8021", "3")
+@pytest.mark.rfc("8021", "4")
 @pytest.mark.parametrize("mtu", [0, 68, 1279])
 def test_ipv6_below_1280_is_void(mtu):
     paths = PathMtu(1500)

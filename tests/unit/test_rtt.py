@@ -40,6 +40,7 @@ def test_a_steady_round_trip_leaves_the_minimum_as_margin():
     assert tcb.rto == 210_000
 
 
+@pytest.mark.rfc("6298", "5.6")
 @pytest.mark.rfc("6298", "5.5")
 def test_each_expiry_doubles_up_to_the_maximum():
     config = TcpConfig(maximum_rto=60_000_000)
