@@ -6,11 +6,11 @@ from struct import pack
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from stack.core.host import Host
 from stack.core.ip.reassembly import TIMEOUT_US
 from stack.wire.batch import Inbound
+from tests.support.ip_options import ip_options
 from tests.support.packets import (
     ECHO_REPLY,
     HEADER,
@@ -127,7 +127,7 @@ def test_a_ping_that_gathers_timestamps_is_answered_with_one_of_ours(bench):
     assert options_of(full) == b"\x44\x08\x09\x10" + bytes(4)
 
 
-@given(st.binary(max_size=40))
+@given(ip_options)
 def test_no_options_of_a_ping_make_the_host_raise(options):
     bench = Bench()
     bench.host.config = replace(bench.host.config, accept_source_route=True)

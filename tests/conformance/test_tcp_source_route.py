@@ -8,6 +8,8 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stack.core.ip.options import checked_options
 from stack.core.tcp.states import State
@@ -16,7 +18,8 @@ from stack.sockets.tcp_options import IP_PKTOPTIONS, IPV6_2292PKTOPTIONS, Settin
 from stack.wire.batch import Inbound
 from stack.wire.segment import build_icmp, parse
 from tests.support import states
-from tests.support.endpoint import OURS, PEER, SECOND, Peer
+from tests.support.endpoint import OURS, PEER, SECOND, Endpoint, Peer
+from tests.support.ip_options import ip_options
 from tests.support.packets import fragments
 
 LOOSE, STRICT, RECORD, STAMP = 131, 137, 7, 68
@@ -343,6 +346,22 @@ def test_an_option_that_contradicts_itself_is_reported_where_it_does(tcp, option
     (answer,) = t.host.transmit(t.now)
     found = parse(answer).transport
     assert (found.type, found.code, found.rest >> 24) == (12, 0, pointer)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["A", "PA", "S", "R", "FA"]), ip_options), max_size=10))
+def test_no_options_of_a_peer_make_the_host_raise_or_send_what_is_no_packet(segments):
+    t = Endpoint()
+    t.host.config = replace(t.host.config, accept_source_route=True)
+    states.established(t)
+    for flags, options in segments:
+        t.inject(flags, seq=1, ack=1, ip_options=options)
+        for one in t.take():
+            assert one.packet.ip_checksum_ok
+            assert one.packet.transport_checksum_ok
+            assert str(one.packet.dst) == PEER[4]
+    if t.state == State.ESTABLISHED:
+        t.send(b"still here")
+        assert t.take()[-1].text == b"still here"
 
 
 # ---- room ------------------------------------------------------------------------------------
