@@ -232,6 +232,22 @@ def test_what_waits_in_time_wait_holds_no_budget(tcp):
     assert t.host.buffer_memory.left == t.config.buffer_memory
 
 
+def test_reading_after_the_end_draws_nothing(tcp):
+    """The connection is gone, and nobody would give it back."""
+    t = established(tcp)
+    whole = t.host.buffer_memory.left
+    t.inject("PA", text=bytes(1000), tsecr=t.tcp.timestamp(t.now - 20 * MS))
+    for _ in range(40):
+        t.inject("PA", text=bytes(1460))
+    t.take()
+    t.advance(SECOND)
+    t.inject("R")
+    while t.tcp.available:
+        t.receive(20_000)
+        t.advance(SECOND)
+    assert t.host.buffer_memory.left == whole
+
+
 def test_a_budget_gives_what_it_has():
     budget = Budget(100)
     assert (budget.take(60), budget.take(60), budget.take(1), budget.take(-5)) == (60, 40, 0, 0)

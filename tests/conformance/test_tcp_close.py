@@ -425,6 +425,60 @@ def test_nothing_is_kept_of_what_an_application_left_unread(tcp):
     assert t.tcb.rcv.capacity == 0
 
 
+@pytest.mark.parametrize("how", ["close", "abort"])
+def test_nothing_is_kept_of_what_came_before_a_reset(tcp, how):
+    t = established(tcp())
+    t.inject("PA", text=bytes(1000))
+    t.inject("R", seq=1001)
+    assert t.tcb.rcv.capacity > 0, "it can still be read"
+    t.call(how)
+    assert t.tcb.rcv.capacity == 0
+    t.take()
+
+
+def test_a_listener_that_closes_keeps_nothing_of_connections_that_nobody_accepted(tcp):
+    t = tcp()
+    states.syn_received(t)
+    t.inject("A")
+    t.inject("PA", text=bytes(1000))
+    t.inject("R", seq=1001)
+    t.listener.close(t.now)
+    assert t.tcb.rcv.capacity == 0
+    t.take()
+
+
+def test_an_application_that_has_closed_hears_nothing_more(tcp):
+    t = established(tcp(r1=1))
+    t.send(b"x")
+    t.close()
+    t.ready.clear()
+    t.inject("A", ack=1, window=0)
+    t.advance(1000 * SECOND)
+    assert not t.host.connections
+    assert t.tcp not in t.ready
+    t.take()
+
+
+def test_what_lies_behind_a_fin_is_forgotten(tcp):
+    t = established(tcp())
+    t.inject("A", seq=11, text=b"behind")
+    t.inject("FPA", seq=1, text=bytes(5))
+    assert t.receive() == bytes(5)
+    assert t.tcp.eof
+    assert not t.tcp.reassembly
+    assert all(not one.sack for one in t.take()[1:])
+
+
+def test_a_fin_that_the_stream_went_past_does_not_end_it_later(tcp):
+    """Sequence numbers come round again, and with them the one that a liar gave."""
+    t = established(tcp())
+    t.inject("FA", seq=101)
+    t.inject("PA", seq=1, text=bytes(200))
+    assert t.tcp.reassembly.fin is None
+    assert t.state == State.ESTABLISHED
+    t.take()
+
+
 @pytest.mark.rfc("9293", "3.10.4")
 def test_closing_in_syn_sent_ends_it_without_a_word(tcp):
     t = tcp()

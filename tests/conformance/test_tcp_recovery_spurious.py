@@ -186,6 +186,24 @@ def test_without_timestamps_two_new_segments_ask_whether_the_flight_was_late(tcp
 
 
 @pytest.mark.rfc("5682", "3.1")
+def test_what_else_undoes_a_timeout_ends_the_question(tcp):
+    """Else the limit of two new segments would hold for ever."""
+    t = connected(tcp(peer=PLAIN))
+    timed_out(t)
+    t.send(bytes(4 * t.tcb.snd_mss))
+    t.inject("A", ack=seg(t, 1))
+    t.inject("A", ack=seg(t, 1), sack=[(1, seg(t, 1))])
+    assert t.tcb.recovery == Recovery.OPEN
+    assert t.host.counters["TCPFullUndo"] == 1
+    t.take()
+    t.inject("A")
+    t.take()
+    t.inject("A")
+    t.send(bytes(5000))
+    assert sum(one.length for one in t.take()) == 5000
+
+
+@pytest.mark.rfc("5682", "3.1")
 def test_when_only_the_new_segments_arrive_the_flight_is_repeated(tcp):
     t = connected(tcp(peer=PLAIN))
     timed_out(t)

@@ -247,6 +247,42 @@ def test_answered_probes_keep_a_connection_open_for_ever(tcp):
     assert texts(t.take()) == bytes(5000)
 
 
+@pytest.mark.rfc("9293", "MUST-37")
+@pytest.mark.parametrize("fields", [{}, {"orphan_r2": 120 * SECOND}])
+def test_who_has_closed_does_not_hold_the_door_for_ever(tcp, fields):
+    """MUST-37 is about connections that an application wants. Else a peer could have us keep
+    what waits to be sent for as long as it likes to answer probes.
+    """
+    t = closed_window(tcp(**fields))
+    limit = t.config.orphan_r2
+    for _ in range(20):
+        t.expect("A", within=61 * SECOND, why=Why.ZERO_WINDOW_PROBE)
+        t.inject("A", window=0)
+    t.close()
+    closed_at = t.now
+    while t.host.connections:
+        t.advance(10 * SECOND)
+        if t.take():
+            t.inject("A", window=0)
+    assert limit <= t.now - closed_at <= limit + 70 * SECOND
+    assert t.tcb.snd.capacity == 0
+
+
+def test_a_user_timeout_behind_a_closed_window_sends_nothing_in_between(tcp):
+    """The peer is alive, so the timeout does not hold; the timer must not run out again and
+    again for it.
+    """
+    t = established(tcp(peer={"window": 5000}))
+    t.tcp.set_user_timeout(2 * SECOND)
+    t.send(bytes(3000))
+    t.take()
+    for _ in range(40):
+        t.inject("A", ack=1, window=0)
+        t.advance(500 * MS)
+    assert t.state == State.ESTABLISHED
+    assert len(t.take()) < 20
+
+
 @pytest.mark.rfc("9293", "MUST-20")
 def test_probes_that_nobody_answers_end_the_connection(tcp):
     t = closed_window(tcp())

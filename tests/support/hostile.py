@@ -26,7 +26,7 @@ ADDRESSES = {
 PORT = 80
 STEPS_MAX = 400_000
 # Under heavy loss patience decides whether a connection lives; not what these tests are about.
-PATIENT = {"r2": 10**15, "syn_r2": 10**15}
+PATIENT = {"r2": 10**15, "orphan_r2": 10**15, "syn_r2": 10**15}
 
 
 @dataclass

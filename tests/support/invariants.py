@@ -6,7 +6,7 @@ from stack.core.ready import Ready
 from stack.core.tcp import fast_open
 from stack.core.tcp.connection import Connection
 from stack.core.tcp.reassembly import Reassembly
-from stack.core.tcp.states import State
+from stack.core.tcp.states import SENDING, State
 from stack.core.tcp.timers import Timer
 
 MASK = 0xFFFF_FFFF
@@ -120,6 +120,68 @@ def check_closing(connection: Connection) -> None:
         assert tcb.snd_una == tcb.snd_nxt, "our FIN is not acknowledged"
     if state == State.TIME_WAIT:
         assert connection.deadlines[Timer.TIME_WAIT], "TIME-WAIT without an end"
+
+
+def check_flight(connection: Connection) -> None:
+    """What the flight keeps in three places says the same."""
+    flight, tcb = connection.flight, connection.tcb
+    in_network = list(flight.in_network)
+    assert [r.sent_at for r in in_network] == sorted(r.sent_at for r in in_network)
+    waiting = {id(r) for r in flight if not r.sacked and not r.lost}
+    assert {id(r) for r in in_network} == waiting, "the send order holds something else"
+    assert len(in_network) == len(waiting), "a record stands twice in the send order"
+    assert flight.pipe == sum(r.length for r in in_network) or connection.state in UNSYNCHRONISED
+    lost = [r.seq for r in flight if r.lost]
+    first = flight.next_lost()
+    assert (None if first is None else first.seq) == (lost[0] if lost else None)
+    assert tcb.cwnd >= tcb.snd_mss or connection.rate is not None, "cwnd below one segment"
+
+
+ENDS = (State.TIME_WAIT, State.CLOSED)
+NO_DATA_COMES = (State.CLOSE_WAIT, State.CLOSING, State.LAST_ACK, *ENDS)
+
+
+def check_timers(connection: Connection) -> None:
+    """A timer runs where its state has one, and where it would do something."""
+    state, deadlines, places = connection.state, connection.deadlines, connection.places
+    for timer in Timer:
+        assert not deadlines[timer] or 0 < places[timer] <= deadlines[timer], "not in the heap"
+    if state in ENDS:
+        running = [timer for timer in Timer if deadlines[timer]]
+        assert running == ([Timer.TIME_WAIT] if state is State.TIME_WAIT else [])
+    if deadlines[Timer.TIME_WAIT]:
+        assert state is State.TIME_WAIT or (state is State.FIN_WAIT_2 and connection.orphan)
+    if state is State.FIN_WAIT_2 and connection.orphan:
+        assert deadlines[Timer.TIME_WAIT], "an orphan waits for a FIN without end"
+    if state in UNSYNCHRONISED:
+        assert deadlines[Timer.RETRANSMISSION] or connection.in_output, "a SYN without a timer"
+        assert not deadlines[Timer.PERSIST]
+    if deadlines[Timer.KEEPALIVE]:
+        assert connection.keepalive.enabled
+    if deadlines[Timer.LOSS_PROBE]:
+        assert deadlines[Timer.RETRANSMISSION], "a probe without the timeout it spares"
+    tcb = connection.tcb
+    if state in SENDING and not connection.flight and not connection.in_output and tcb.snd.length:
+        assert (
+            deadlines[Timer.PERSIST]
+            or deadlines[Timer.PACING]
+            or deadlines[Timer.CORK]
+            or state in UNSYNCHRONISED
+        ), "data waits for nothing"
+
+
+def check_memory(host: Host, budget: int) -> None:
+    """Every byte that buffers drew is drawn from the host's budget, and no ring is larger
+    than it says.
+    """
+    drawn = 0
+    for connection in host.connections.values():
+        drawn += connection.send_buffer._drawn + connection.receive_buffer._drawn
+        for ring in (connection.tcb.snd, connection.tcb.rcv):
+            assert ring.length <= ring.capacity
+            assert ring.length <= ring.limit
+    assert host.buffer_memory.left + drawn == budget, "memory was drawn or given back twice"
+    assert host.buffer_memory.left >= 0
 
 
 def check_returned(host: Host) -> None:

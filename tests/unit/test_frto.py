@@ -161,3 +161,14 @@ def test_without_new_data_the_timeout_counts_as_genuine():
     s.frto.stop()
     assert not s.frto.holds_retransmissions
     assert not s.ack(2)
+
+
+@pytest.mark.rfc("5682", "3.1")
+def test_an_acknowledgement_of_what_sack_had_reported_ends_the_question():
+    """It brings no news, and none will come: waiting would hold all data back for ever."""
+    s = Sender()
+    s.ack(0, (1, 10))
+    s.ack(1)
+    assert s.frto.holds_retransmissions
+    assert not s.ack(10)
+    assert not s.frto.holds_retransmissions

@@ -397,19 +397,21 @@ def check_fin(connection: "Connection", seg: "Packet", now: int) -> Verdict | No
         connection.reassembly.fin = (seg.seq + seg.text_length) & MASK
     if tcb.state not in RECEIVING:
         return None
-    if connection.reassembly.fin != tcb.rcv_nxt:
+    fin = connection.reassembly.fin
+    if fin != tcb.rcv_nxt:
+        if fin is not None and gt(tcb.rcv_nxt, fin):
+            connection.reassembly.fin = None  # the stream went on: that FIN was none of it
         if seg.flags & lib.FLAG_FIN:
             connection.acks.now(connection, Why.OUT_OF_ORDER)
         return None
-    connection.reassembly.fin = None
+    connection.reassembly.end()
     tcb.rcv_nxt = (tcb.rcv_nxt + 1) & MASK
     if geq(tcb.rcv_nxt, tcb.rcv_adv):
         tcb.rcv_adv = tcb.rcv_nxt
     tcb.fin_received = 1
     connection.acks.now(connection, Why.FIN_RECEIVED)
     _fin_moves(connection, now)
-    if not connection.orphan:
-        connection.tell(Ready.EOF | Ready.READABLE)
+    connection.tell(Ready.EOF | Ready.READABLE)
     return Verdict.FIN_RECEIVED
 
 

@@ -51,6 +51,9 @@ class TcpConfig:
     probe_delayed_ack: int = 200_000  # WCDelAckT of RFC 8985 §7.2
     r1: int = 3  # retransmissions until the application hears of trouble (SHLD-10)
     r2: int = 900 * SECOND  # RFC 9293 SHLD-11: at least 100 s
+    # The same once the application has closed the connection, though its peer may answer:
+    # Linux ends it after tcp_orphan_retries, in a similar time.
+    orphan_r2: int = 200 * SECOND
     user_timeout_option: bool = False  # advertise R2 and follow the peer's advice (RFC 5482)
     syn_r2: int = 180 * SECOND  # RFC 9293 MUST-23: at least 3 minutes
     time_wait: int = 60 * SECOND  # 2 MSL, with an MSL of 30 s

@@ -426,11 +426,14 @@ class Connection:
             lib.ring_free(self.rcv)  # nobody can ask for it any more
         if self.tcb.state == State.FIN_WAIT_2:
             self.start_timer(Timer.TIME_WAIT, now + self.config.fin_wait_2)
+        if self.tcb.snd_wnd == 0:
+            self.unacked_since = now  # for a closed window there was all time until here
 
     def abort(self, now: int) -> None:
         """Ends the connection with a RST at once (RFC 9293 §3.10.5)."""
         self.orphan = True
         if self.tcb.state in (State.CLOSED, State.TIME_WAIT):
+            lib.ring_free(self.rcv)  # nobody can ask for it any more
             return
         self.note_call("abort", "", now)
         if self.tcb.state in (State.SYN_SENT, State.CLOSING, State.LAST_ACK):
@@ -526,8 +529,7 @@ class Connection:
         if self.orphan:
             lib.ring_free(self.rcv)
         self.host.forget(self)
-        if not self.orphan:
-            self.tell(Ready.CLOSED | (Ready.ERROR if error else Ready(0)))
+        self.tell(Ready.CLOSED | (Ready.ERROR if error else Ready(0)))
 
     def give_back_buffers(self) -> None:
         """Nothing grows any more: the host's budget is for others."""
@@ -543,8 +545,9 @@ class Connection:
             self.tell(Ready.SOFT_ERROR)
 
     def tell(self, ready: Ready) -> None:
-        """Notes a condition for the application."""
-        self.host.tell(self, ready)
+        """Notes a condition for the application, unless that let go of the connection."""
+        if not self.orphan:
+            self.host.tell(self, ready)
 
     def cwnd_changed(self, cause: str, now: int) -> None:
         """Publishes the congestion window, for those who watch."""

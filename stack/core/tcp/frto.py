@@ -45,7 +45,9 @@ class ForwardRto:
         self._step = Step.FIRST_ACK if tcb.sack_ok and fresh else Step.OFF
 
     def stop(self) -> None:
-        """The timeout counts as genuine: step 2b has no new data to send."""
+        """There is nothing to find out: step 2b has no new data to send, which makes the
+        timeout count as genuine, or recovery is over.
+        """
         self._step = Step.OFF
 
     def room(self, tcb: "Tcb") -> int:
@@ -74,7 +76,7 @@ class ForwardRto:
     def _second_ack(self, tcb: "Tcb", delivery: "Delivery") -> bool:
         """Step 3: what was delivered below recover was sent before the timeout."""
         delivered = delivery.acked + delivery.sacked
-        if not delivered and not delivery.duplicate:
+        if not delivered and not delivery.duplicate and not delivery.advanced:
             return False
         self._step = Step.OFF
         beyond = any(gt(record.end, tcb.recover) for record in delivered)

@@ -174,7 +174,9 @@ class Listener:
         self.host.stop_listening(self)
         for connection in [*self.half_open, *self._accepted]:
             connection.orphan = True
-            if connection.state not in (State.CLOSED, State.TIME_WAIT):
+            if connection.state in (State.CLOSED, State.TIME_WAIT):
+                connection.abort(now)
+            else:
                 connection.reset(Why.LISTENER_CLOSED, errno.ECONNABORTED, now)
         self.half_open.clear()
         self._accepted.clear()

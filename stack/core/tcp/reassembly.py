@@ -85,6 +85,12 @@ class Reassembly:
         blocks += islice(self._rights.items(), limit)
         return blocks[:limit]
 
+    def end(self) -> None:
+        """The FIN was taken: what lies behind it is no part of the stream."""
+        self.fin = None
+        self._lefts.clear()
+        self._rights.clear()
+
     @property
     def has_blocks(self) -> bool:
         """Whether an ACK that leaves now carries a SACK option."""

@@ -107,6 +107,9 @@ class ReceiveBuffer:
             self._resize(connection, tcb.rcv_wnd_max + drawn)
 
     def release(self, connection: "Connection") -> None:
-        """The connection is over: its share of the budget is free."""
+        """The connection is over: its share of the budget is free, and nothing grows, though
+        an application may still read.
+        """
         connection.host.buffer_memory.give(self._drawn)
         self._drawn = 0
+        self.automatic = False

@@ -69,6 +69,7 @@ def on_delivery(connection: "Connection", delivery: Delivery) -> None:
         tcb.recovery == Recovery.LOSS and connection.frto.shows_spurious(connection, delivery)
     ):
         connection.undo.revert(connection, delivery.now)
+        connection.frto.stop()
     lost = tcb.lost
     connection.detector.on_delivery(connection, delivery)
     if tcb.recovery != Recovery.OPEN and delivery.advanced and geq(tcb.snd_una, tcb.recover):
@@ -123,6 +124,7 @@ def _leave(connection: "Connection", now: int) -> None:
         connection.cwnd_changed("recovery complete", now)
     tcb.recovery = Recovery.OPEN
     tcb.dupacks = 0
+    connection.frto.stop()
 
 
 def on_timeout(connection: "Connection", now: int) -> None:

@@ -61,6 +61,7 @@ class SendBuffer:
         return dropped
 
     def release(self, connection: "Connection") -> None:
-        """The connection is over: its share of the budget is free."""
+        """The connection is over: its share of the budget is free, and nothing grows."""
         connection.host.buffer_memory.give(self._drawn)
         self._drawn = 0
+        self.automatic = False

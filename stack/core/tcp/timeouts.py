@@ -49,14 +49,21 @@ def _retransmission(connection: "Connection", now: int) -> None:
     arm_retransmission(connection, now)
 
 
-def _gives_up(connection: "Connection", now: int) -> bool:
-    """R2, or the user timeout, is over (RFC 9293 §3.8.3, RFC 5482 §2)."""
-    limit = connection.user_timeout or connection.config.r2
+def _patience_ends(connection: "Connection") -> int:
+    """When (µs) R2, or the user timeout, is over (RFC 9293 §3.8.3, RFC 5482 §2)."""
+    config = connection.config
     since = connection.unacked_since
-    if connection.tcb.snd_wnd == 0:
-        # A peer that answers may keep its window closed for ever (MUST-37, SHLD-17).
+    abandoned = connection.orphan or connection.closing
+    limit = connection.user_timeout or (config.orphan_r2 if abandoned else config.r2)
+    if connection.tcb.snd_wnd == 0 and not abandoned:
+        # A peer that answers may keep its window closed for ever (MUST-37, SHLD-17), as long
+        # as some application wants that; else it could have us keep memory without end.
         since = max(since, connection.keepalive.last_heard)
-    if now - since < limit:
+    return since + limit
+
+
+def _gives_up(connection: "Connection", now: int) -> bool:
+    if now < _patience_ends(connection):
         return False
     connection.host.counters.count("TCPAbortOnTimeout")
     connection.finish(Cause.TIMEOUT, _reason(connection), now)
@@ -89,7 +96,7 @@ def arm_retransmission(connection: "Connection", now: int) -> None:
     """(Re)starts the retransmission timer with its back-off; a user timeout ends in time."""
     due = now + rtt.backed_off(connection.tcb, connection.config)
     if connection.user_timeout:
-        due = min(due, max(connection.unacked_since + connection.user_timeout, now + 1))
+        due = min(due, max(_patience_ends(connection), now + 1))
     connection.start_timer(Timer.RETRANSMISSION, due)
 
 

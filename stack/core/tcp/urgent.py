@@ -88,8 +88,7 @@ class Urgent:
         self.mark = last
         self._fetched = False
         tcb.rcv_up = (last + 1) & MASK
-        if not connection.orphan:
-            connection.tell(Ready.URGENT)
+        connection.tell(Ready.URGENT)
 
     def _give_way(self, connection: "Connection") -> None:
         """A newer mark comes: the octet at the old one is missed in the stream only where
