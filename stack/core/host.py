@@ -24,6 +24,7 @@ from stack.core.ip.path_mtu import PathMtu
 from stack.core.ip.reassembly import Reassembly
 from stack.core.ready import Ready
 from stack.core.tcp import fast_open_client, handshake, output, resets, source_route
+from stack.core.tcp.challenge import ChallengeLimit
 from stack.core.tcp.connection import Buffer, Connection
 from stack.core.tcp.fast_open import Cookies
 from stack.core.tcp.isn import Secrets
@@ -79,8 +80,6 @@ class Host:
         self.identification = Identification(random_bytes(32))
         self.reassembly = Reassembly(counters=self.counters)
         self.icmp_limiter = IcmpLimiter(self.config.icmp_rate, self.config.icmp_burst)
-        challenges = self.config.tcp.challenge_acks
-        self._challenge_limiter = IcmpLimiter(challenges, challenges)
         self.flows = ffi.gc(lib.flow_table_new(random_bytes(16)), lib.flow_table_free)
         self.buffer_memory = Budget(self.config.tcp.buffer_memory)
         self.metrics = MetricsCache(self.config.tcp.metrics_limit, self.config.tcp.metrics_lifetime)
@@ -102,6 +101,7 @@ class Host:
         self.syn_cookies = SynCookies(random_bytes(32))
         self.fast_open_cookies = Cookies(random_bytes(32))
         self.fast_open_cache = fast_open_client.CookieCache()
+        self.challenges = ChallengeLimit(self.config.tcp.challenge_acks, random_bytes(16))
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -449,10 +449,6 @@ class Host:
         """
         self._ip_id = (self._ip_id + 1) & 0xFFFF
         return self._ip_id
-
-    def may_challenge(self, now: int) -> bool:
-        """Whether one more challenge ACK may leave (RFC 5961 §7)."""
-        return self._challenge_limiter.allow(now)
 
     def tell(self, source: Source, ready: Ready) -> None:
         """Notes a condition for the application that has `source`."""

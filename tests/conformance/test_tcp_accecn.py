@@ -91,6 +91,7 @@ def test_a_repeated_syn_ack_is_told_of_again(tcp):
     t.expect("A" + TOLD[CE])
     t.inject("SA" + BITS[0b010], seq=0, tclass=NOT_ECT)
     t.expect("A" + TOLD[NOT_ECT], ack=1)
+    t.advance(SECOND)
     t.inject("SA" + BITS[0b010], seq=0, tclass=CE)
     t.expect("A" + TOLD[CE], ack=1)
     t.send(b"data")

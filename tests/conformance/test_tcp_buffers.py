@@ -246,6 +246,7 @@ def test_reading_after_the_end_draws_nothing(tcp):
         t.receive(20_000)
         t.advance(SECOND)
     assert t.host.buffer_memory.left == whole
+    t.take()
 
 
 def test_a_budget_gives_what_it_has():

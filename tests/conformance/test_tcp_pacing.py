@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 
 from stack.core.tcp.congestion import ALGORITHMS
+from stack.core.tcp.timers import Timer
 from stack.core.why import Why
 from tests.support.endpoint import MS, SECOND
 from tests.support.states import established
@@ -192,3 +193,16 @@ def test_the_algorithm_can_be_changed_while_data_flows(tcp):
     segments = first + t.take() + sent(t, 50 * MS)
     assert sum(one.length for one in segments) == 20 * MSS
     t.inject("A")
+
+
+def test_no_timer_runs_for_the_pace_of_nothing(tcp):
+    t = tcp()
+    established(t)
+    t.tcp.limit_pacing(1000)
+    t.send(bytes(500))
+    t.expect(length=500)
+    t.inject("PA", text=b"x")
+    t.expect("A")
+    assert not t.tcp.deadlines[Timer.PACING]
+    t.send(bytes(100))
+    t.expect(length=100, after=500 * MS)

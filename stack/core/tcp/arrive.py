@@ -20,6 +20,7 @@ from stack.core.tcp import (
     timeouts,
     window,
 )
+from stack.core.tcp.challenge import challenge, out_of_step
 from stack.core.tcp.ecn import Mode
 from stack.core.tcp.states import RECEIVING, Cause, State
 from stack.core.tcp.timers import Timer
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 # RFC 7323 §5.5: after that long without a segment, ts_recent means nothing.
 _TIMESTAMP_AGE = 24 * 24 * 3600 * 1_000_000
-_OUT_OF_STEP_PAUSE = 500_000  # µs
 
 
 def segment_arrives(connection: "Connection", seg: "Packet", now: int) -> Verdict:
@@ -110,7 +110,7 @@ def _unacceptable(connection: "Connection", seg: "Packet", now: int) -> Verdict:
     if seg.flags & lib.FLAG_SYN:
         if seg.seq == tcb.irs and connection.listener is None:
             connection.ecn.on_syn_ack_again(seg)
-        return _challenge(connection, Verdict.SYN_CHALLENGED, now)
+        return challenge(connection, Verdict.SYN_CHALLENGED, now)
     end = (seg.seq + seg.text_length) & MASK
     if seg.text_length and not gt(end, tcb.rcv_nxt):
         # A peer that lost our ACK repeats data: exempt from the challenge-ACK limit,
@@ -124,28 +124,15 @@ def _unacceptable(connection: "Connection", seg: "Packet", now: int) -> Verdict:
         return Verdict.DUPLICATE
     if seg.seq == (tcb.rcv_nxt - 1) & MASK and seg.text_length == 0:
         check_urg(connection, seg)
-        _out_of_step(connection, seg, Why.WINDOW_PROBED, now)
+        out_of_step(connection, seg, Why.WINDOW_PROBED, now)
         return Verdict.KEEPALIVE
     if window.announced(tcb) == 0 and seg.seq == tcb.rcv_nxt:
         connection.acks.now(connection, Why.WINDOW_PROBED)
         _take_late_ack(connection, seg, now)
         check_urg(connection, seg)
         return Verdict.WINDOW_PROBE
-    _out_of_step(connection, seg, Why.OUT_OF_WINDOW, now)
+    out_of_step(connection, seg, Why.OUT_OF_WINDOW, now)
     return Verdict.OUT_OF_WINDOW
-
-
-def _out_of_step(connection: "Connection", seg: "Packet", why: Why, now: int) -> None:
-    """Answers a segment that cannot be processed with where we stand.
-
-    Two hosts that disagree about that would answer each other's answers for ever. So
-    what carries nothing is answered at most twice a second, in the spirit of RFC 5961 §7.
-    """
-    if seg.text_length == 0 and not seg.flags & (lib.FLAG_SYN | lib.FLAG_FIN):
-        if now - connection.out_of_step_at < _OUT_OF_STEP_PAUSE:
-            return
-        connection.out_of_step_at = now
-    connection.acks.now(connection, why)
 
 
 def _take_late_ack(connection: "Connection", seg: "Packet", now: int) -> None:
@@ -173,7 +160,7 @@ def _check_timestamp(connection: "Connection", seg: "Packet", now: int) -> Verdi
     if sub(seg.tsval, tcb.ts_recent) >= 0 or now - tcb.ts_recent_at > _TIMESTAMP_AGE:
         return None
     connection.host.counters.count("PAWSEstab")
-    _out_of_step(connection, seg, Why.OLD_TIMESTAMP, now)
+    out_of_step(connection, seg, Why.OLD_TIMESTAMP, now)
     return Verdict.OLD_TIMESTAMP
 
 
@@ -230,7 +217,7 @@ def _again_in_time_wait(connection: "Connection", seg: "Packet", now: int) -> Ve
     """Acknowledges a repeated FIN and starts 2 MSL anew (RFC 9293 §3.10.7.4)."""
     if seg.flags & lib.FLAG_FIN:
         connection.start_timer(Timer.TIME_WAIT, now + connection.config.time_wait)
-    _out_of_step(connection, seg, Why.TIME_WAIT_ACK, now)
+    out_of_step(connection, seg, Why.TIME_WAIT_ACK, now)
     return Verdict.DUPLICATE
 
 
@@ -245,7 +232,7 @@ def check_rst(connection: "Connection", seg: "Packet", now: int) -> Verdict | No
         return None
     tcb = connection.tcb
     if seg.seq != tcb.rcv_nxt:
-        return _challenge(connection, Verdict.RESET_CHALLENGED, now)
+        return challenge(connection, Verdict.RESET_CHALLENGED, now)
     if tcb.state == State.TIME_WAIT:
         return Verdict.IGNORED  # RFC 1337: no assassination of TIME-WAIT
     _count_reset(connection)
@@ -268,16 +255,6 @@ def _count_reset(connection: "Connection") -> None:
         counters.count("TcpEstabResets")
 
 
-def _challenge(connection: "Connection", verdict: Verdict, now: int) -> Verdict:
-    """An ACK that a genuine peer answers with a proper RST; limited (RFC 5961 §7)."""
-    if connection.host.may_challenge(now):
-        connection.host.counters.count("TCPChallengeACK")
-        connection.acks.now(connection, Why.CHALLENGE_ACK)
-    else:
-        connection.host.counters.count("TCPACKSkippedChallenge")
-    return verdict
-
-
 # Fourth: SYN.
 
 
@@ -291,7 +268,7 @@ def check_syn(connection: "Connection", seg: "Packet", now: int) -> Verdict | No
         connection.host.counters.count("TcpAttemptFails")
         connection.finish(Cause.SYN, errno.ECONNRESET, now)
         return Verdict.RESET
-    return _challenge(connection, Verdict.SYN_CHALLENGED, now)
+    return challenge(connection, Verdict.SYN_CHALLENGED, now)
 
 
 # Fifth: ACK.
@@ -307,10 +284,9 @@ def check_ack(connection: "Connection", seg: "Packet", now: int) -> Verdict | No
         if verdict is not None:
             return verdict
     if gt(seg.ack, tcb.snd_nxt):
-        _out_of_step(connection, seg, Why.UNACCEPTABLE_ACK, now)
-        return Verdict.FUTURE_ACK
+        return challenge(connection, Verdict.FUTURE_ACK, now, Why.UNACCEPTABLE_ACK)
     if lt(seg.ack, (tcb.snd_una - tcb.max_snd_wnd) & MASK):
-        return _challenge(connection, Verdict.OLD_ACK, now)  # RFC 5961 §5.2
+        return challenge(connection, Verdict.OLD_ACK, now)  # RFC 5961 §5.2
     if tcb.state == State.TIME_WAIT:
         return None
     acknowledge.take(connection, seg, now)

@@ -61,7 +61,7 @@ class TcpConfig:
     time_wait_limit: int = 16_384  # connections kept in TIME-WAIT
     syn_queue: int = 1024  # connections in SYN-RECEIVED for one listener
     syn_cookies: bool = True  # once the SYN queue is full (RFC 4987 §3.6)
-    challenge_acks: int = 1000  # a second for the whole host (RFC 5961 §7)
+    challenge_acks: int = 1000  # a second on average for the whole host (RFC 5961 §7)
     # Finding the path MTU without routers' messages (RFC 4821): "off", "black hole" (once full
     # segments vanish) or "always" (every connection begins small and probes).
     mtu_probing: str = "off"

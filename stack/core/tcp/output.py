@@ -133,6 +133,8 @@ def largest_text(connection: "Connection") -> int:
 
 def _paced(connection: "Connection", now: int) -> bool:
     """Whether data has to wait for its time; a timer runs then."""
+    if not (connection.tcb.lost or _unsent(connection) or _fin_due(connection)):
+        return False
     due = connection.pacer.wait_until(now)
     if due:
         connection.start_timer(Timer.PACING, due)
