@@ -1,5 +1,6 @@
 """Whatever the wire does, the bytes arrive, and everything is given back at the end."""
 
+import os
 import random
 from contextlib import suppress
 
@@ -10,8 +11,11 @@ from hypothesis import strategies as st
 from stack.core.why import Why
 from stack.link.impair import Faults
 from stack.wire.segment import parse
-from tests.support.hostile import MS, SECOND, Application, Pair, Reader
+from tests.support.hostile import MS, SECOND, Application, Pair, Reader, Troubles
 from tests.support.invariants import check_returned
+
+
+MORE = 50 if os.environ.get("TUNSTACK_FUZZ") == "long" else 1
 
 
 def some_bytes(length, seed):
@@ -37,6 +41,7 @@ configs = st.fixed_dictionaries(
         "idle_restart": st.booleans(),
         "receive_buffer": st.one_of(st.integers(1, 100), st.integers(100, 200_000)),
         "send_buffer": st.one_of(st.integers(1, 100), st.integers(100, 200_000)),
+        "mtu_probing": st.sampled_from(["off", "off", "black hole", "always"]),
         "scaled_window_update": st.booleans(),
         "quick_acks": st.sampled_from([0, 16]),
     }
@@ -46,6 +51,21 @@ readers = st.builds(
     limit=st.one_of(st.integers(1, 200), st.just(1 << 30)),
     pause=st.one_of(st.just(0), st.integers(1, 2000 * MS)),
 )
+writers = st.one_of(
+    st.just({}),
+    st.fixed_dictionaries({"chunk": st.integers(200, 5000), "pause": st.integers(1, 3000 * MS)}),
+)
+# While a transfer runs the path becomes narrower and wider, and there are times at which it
+# is not there at all.
+moments = st.integers(0, 20 * SECOND)
+troubles = st.builds(
+    Troubles,
+    st.lists(st.tuples(moments, st.sampled_from([1280, 1300, 1400, 1500])), max_size=4),
+    st.lists(
+        st.tuples(moments, st.integers(1, 8 * SECOND)).map(lambda one: (one[0], one[0] + one[1])),
+        max_size=3,
+    ),
+)
 lengths = st.one_of(st.integers(0, 5000), st.integers(0, 60_000))
 
 
@@ -54,7 +74,7 @@ def bounded(length, *knobs):
     return min(length, 60 * min(knobs))
 
 
-def run_hostile(configs, reads, lengths, seed, observer=None, **world):
+def run_hostile(configs, reads, lengths, seed, writers=({}, {}), observer=None, **world):
     a, b = configs
     a_reads, b_reads = reads
     pair = Pair(seed, a=a, b=b, **world)
@@ -62,7 +82,8 @@ def run_hostile(configs, reads, lengths, seed, observer=None, **world):
         side.host.observe(observer)
     to_a = bounded(lengths[0], a["receive_buffer"], b["send_buffer"], a_reads.limit)
     to_b = bounded(lengths[1], b["receive_buffer"], a["send_buffer"], b_reads.limit)
-    pair.transfer(some_bytes(to_b, seed), some_bytes(to_a, seed + 1), a_reads, b_reads)
+    data = some_bytes(to_b, seed), some_bytes(to_a, seed + 1)
+    pair.transfer(*data, a_reads, b_reads, writers)
     return pair
 
 
@@ -72,21 +93,22 @@ hostile = given(
     offload=st.sampled_from(["", "", "cut", "whole"]),
     faults=st.tuples(faults, faults),
     iss=st.sampled_from([None, 0xFFFF_FFFF, 0xFFFF_F000, 0x7FFF_FFFF]),
-    path_mtu=st.sampled_from([None, None, None, 1280, 1400]),
+    troubles=st.one_of(st.just(Troubles()), troubles),
     configs=st.tuples(configs, configs),
     reads=st.tuples(readers, readers),
+    writers=st.tuples(writers, writers),
     lengths=st.tuples(lengths, lengths),
 )
 
 
-@settings(max_examples=80)
+@settings(max_examples=80 * MORE)
 @hostile
 def test_every_byte_arrives_over_a_hostile_wire(**world):
     """Both ways at once; then both close, and everything is given back."""
     run_hostile(**world).check_wire()
 
 
-@settings(max_examples=5)
+@settings(max_examples=5 * MORE)
 @hostile
 def test_one_seed_gives_the_same_bytes_twice(**world):
     first, second = (run_hostile(**world) for _ in range(2))
@@ -95,7 +117,7 @@ def test_one_seed_gives_the_same_bytes_twice(**world):
         assert one.whys == other.whys
 
 
-@settings(max_examples=5)
+@settings(max_examples=5 * MORE)
 @hostile
 def test_who_watches_changes_nothing(**world):
     world["offload"] = ""
@@ -172,7 +194,7 @@ def test_many_connections_share_a_lossy_wire():
 # ---- clean paths -----------------------------------------------------------------------------
 
 
-@settings(max_examples=40)
+@settings(max_examples=40 * MORE)
 @given(
     seed=st.integers(0, 1000),
     version=st.sampled_from([4, 6]),
@@ -218,7 +240,7 @@ def test_questions_and_answers_see_no_probe(size, delay):
 # ---- closing -----------------------------------------------------------------------------------
 
 
-@settings(max_examples=40)
+@settings(max_examples=40 * MORE)
 @given(
     seed=st.integers(0, 1 << 32),
     wire=st.tuples(faults, faults),

@@ -38,13 +38,34 @@ class Reader:
 
 
 @dataclass
+class Troubles:
+    """What befalls the path: a router's MTU from a time on, and times at which nothing gets
+    through, both ways. In µs from the start.
+    """
+
+    path_mtu: list[tuple[int, int]] = field(default_factory=list)
+    outages: list[tuple[int, int]] = field(default_factory=list)
+
+    def mtu(self, since: int) -> int | None:
+        """What a packet may have now; None: anything."""
+        return max(((at, mtu) for at, mtu in self.path_mtu if at <= since), default=(0, None))[1]
+
+    def out(self, since: int) -> bool:
+        return any(start <= since < end for start, end in self.outages)
+
+
+@dataclass
 class Application:
-    """Sends `data`, reads what comes, closes when both are done."""
+    """Sends `data`, reads what comes, closes when both are done; pauses up to `pause` µs
+    between two calls to send.
+    """
 
     data: bytes
     reader: Reader = field(default_factory=Reader)
     chance: random.Random = field(default_factory=random.Random)
     chunk: int = 1 << 20  # bytes given to one send
+    pause: int = 0
+    writes_at: int = 0
     received: bytearray = field(default_factory=bytearray)
     sent: int = 0
     wakes_at: int = 0
@@ -73,10 +94,14 @@ class Application:
 
     def _write(self, connection: Connection, now: int) -> None:
         while self.sent < len(self.data):
+            if now < self.writes_at:
+                return
             taken = connection.send(self.data[self.sent : self.sent + self.chunk], now)
             if taken == 0:
                 return
             self.sent += taken
+            if self.pause:
+                self.writes_at = now + self.chance.randint(1, self.pause)
         if connection.state != State.SYN_SENT:  # there, it would give up (RFC 9293 §3.10.4)
             connection.shutdown(now)
 
@@ -91,9 +116,11 @@ class Application:
 
     def next_wake(self, now: int) -> int | None:
         connection = self.connection
-        if self.done or connection is None or self.wakes_at <= now:
+        if self.done or connection is None:
             return None
-        return self.wakes_at if connection.available else None
+        reads = self.wakes_at if self.wakes_at > now and connection.available else None
+        writes = self.writes_at if self.writes_at > now and self.sent < len(self.data) else None
+        return min((time for time in (reads, writes) if time is not None), default=None)
 
 
 class Side:
@@ -132,15 +159,16 @@ class Pair:
         offload: str = "",
         iss: int | None = None,
         path_mtu: int | None = None,
+        troubles: Troubles | None = None,
     ) -> None:
         """`offload`: the links take super-segments and either "cut" them or leave them "whole".
         `iss` is the initial sequence number of both. A router between them lets packets of
         `path_mtu` bytes through and tells who sends larger ones.
         """
         self.version = version
-        self._path_mtu = path_mtu
+        self._troubles = troubles or Troubles([(0, path_mtu)] if path_mtu else [])
         self._whole = offload == "whole"
-        self.now = SECOND
+        self.now = self._start = SECOND
         both = faults if isinstance(faults, tuple) else (faults, faults)
         self.a = Side("a", seed, TcpConfig(**{**PATIENT, **(a or {})}), mtu)
         self.b = Side("b", seed, TcpConfig(**{**PATIENT, **(b or {})}), mtu)
@@ -223,6 +251,8 @@ class Pair:
 
     def _transmit(self, side: Side) -> bool:
         sent = False
+        since = self.now - self._start
+        mtu = self._troubles.mtu(since)
         while (out := side.host.transmit(self.now)).count:
             sent = True
             side.whys += out.whys
@@ -230,11 +260,11 @@ class Pair:
             side.capture += [(self.now, data) for data in pieces]
             if self._whole:
                 pieces = list(chain.from_iterable(gso.packets(out, whole=True)))
-            for data in pieces:
-                if self._path_mtu is None or len(data) <= self._path_mtu:
+            for data in () if self._troubles.out(since) else pieces:
+                if mtu is None or len(data) <= mtu:
                     self._wires[side.name].push(data, self.now)
                 else:
-                    self._too_big(side, data, self._path_mtu)
+                    self._too_big(side, data, mtu)
         side.watch.check()
         return sent
 
@@ -263,10 +293,19 @@ class Pair:
             assert side.application.connection.state == State.CLOSED
             check_returned(side.host)
 
-    def transfer(self, to_b: bytes, to_a: bytes, a: Reader | None = None, b: Reader | None = None):
-        """Both ways at once; everything arrives, and everything is given back."""
-        first = Application(to_b, a or Reader(), random.Random(1))
-        second = Application(to_a, b or Reader(), random.Random(2))
+    def transfer(
+        self,
+        to_b: bytes,
+        to_a: bytes,
+        a: Reader | None = None,
+        b: Reader | None = None,
+        writers: tuple[dict[str, int], dict[str, int]] = ({}, {}),
+    ):
+        """Both ways at once; everything arrives, and everything is given back. `writers` are
+        `chunk` and `pause` of both applications.
+        """
+        first = Application(to_b, a or Reader(), random.Random(1), **writers[0])
+        second = Application(to_a, b or Reader(), random.Random(2), **writers[1])
         self.connect(first, second)
         self.run()
         assert bytes(second.received) == to_b
