@@ -14,7 +14,6 @@ from stack.wire.segment import parse
 from tests.support.hostile import MS, SECOND, Application, Pair, Reader, Troubles
 from tests.support.invariants import check_returned
 
-
 MORE = 50 if os.environ.get("TUNSTACK_FUZZ") == "long" else 1
 
 
