@@ -142,6 +142,34 @@ def test_two_hosts_that_disagree_do_not_answer_each_other_for_ever():
     assert len(pair.a.capture) - number < 100
 
 
+@pytest.mark.rfc("9293", "3.10.7.4")
+@pytest.mark.rfc("5961", "5.2")
+@pytest.mark.parametrize("seq", [-1000, -(1 << 20), -(1 << 30)])
+def test_old_data_acknowledges_nothing(tcp, seq):
+    """Its sequence number takes no guessing: half of all are to the left of the window."""
+    t = established(tcp())
+    t.inject("PA", text=b"x" * 100)
+    t.send(b"in flight")
+    t.take()
+    t.inject("PA", seq=seq, text=b"guessed", ack=1 + len(b"in flight"))
+    t.expect("A", why=Why.DUPLICATE)
+    assert t.tcb.snd_una != t.tcb.snd_nxt
+    t.expect(text=b"in flight", within=SECOND)
+
+
+@pytest.mark.rfc("9293", "3.10.7.4")
+def test_the_latest_segment_acknowledges_when_it_comes_again(tcp):
+    """It may be the only one that gets through."""
+    t = established(tcp())
+    t.inject("PA", text=b"question")
+    t.expect("A")
+    t.send(b"answer")
+    t.expect(text=b"answer")
+    t.inject("PA", seq=1, text=b"question", ack=1 + len(b"answer"))
+    t.expect("A", why=Why.DUPLICATE)
+    assert t.tcb.snd_una == t.tcb.snd_nxt
+
+
 # ---- noise -----------------------------------------------------------------------------------
 
 fields = st.fixed_dictionaries(

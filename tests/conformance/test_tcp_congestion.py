@@ -41,6 +41,54 @@ def test_slow_start_doubles_the_window_each_round_trip(tcp, congestion):
 
 
 @pytest.mark.rfc("5681", "3.1")
+@pytest.mark.parametrize("congestion", ["reno", "cubic"])
+def test_slow_start_counts_all_that_one_acknowledgement_covers(tcp, congestion):
+    """RFC 5681 lets each add one segment at most. Receivers of super-segments acknowledge many
+    at once; with that limit a window would need many more round trips to grow.
+    """
+    t = connected(tcp(congestion=congestion, peer={"wscale": 8}))
+    t.inject("A", window=1 << 20)
+    t.send(bytes(1 << 20))
+    sizes = []
+    for _ in range(4):
+        sent = t.take()
+        sizes.append(len(sent))
+        t.advance(RTT)
+        t.inject("A", ack=sent[-1].end, window=1 << 20)
+    assert sizes == [10, 20, 40, 80]
+    t.take()
+
+
+@pytest.mark.rfc("3465", "2.2")
+def test_splitting_acknowledgements_gains_a_peer_nothing(tcp):
+    t = connected(tcp())
+    t.send(bytes(10 * MSS))
+    t.take()
+    t.advance(RTT)
+    for ack in range(101, 10 * MSS + 2, 100):
+        t.inject("A", ack=ack)
+    assert t.tcb.cwnd <= 20 * MSS
+    t.take()
+
+
+@pytest.mark.rfc("3465", "2.3")
+@pytest.mark.parametrize("sack", [True, False])
+def test_after_a_timeout_a_leap_of_the_acknowledgement_is_no_leap_of_the_window(tcp, sack):
+    """The peer had nine of ten segments already. None of them leaves the network now."""
+    t = connected(tcp(peer={"sack": sack}))
+    t.send(bytes(10 * MSS))
+    t.take()
+    if sack:
+        t.inject("A", ack=1, sack=[(1 + MSS, 1 + 10 * MSS)])
+    while t.expect(within=5 * SECOND).seq != 1 or t.tcb.cwnd > MSS:
+        pass
+    assert t.tcb.cwnd == MSS
+    t.inject("A", ack=1 + 10 * MSS)
+    assert t.tcb.cwnd <= 2 * MSS
+    t.take()
+
+
+@pytest.mark.rfc("5681", "3.1")
 def test_congestion_avoidance_adds_a_segment_each_round_trip(tcp):
     t = connected(tcp(congestion="reno", peer={"wscale": 8}))
     t.inject("A", window=1 << 20)

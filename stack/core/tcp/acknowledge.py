@@ -51,14 +51,16 @@ def take(connection: "Connection", seg: "Packet", now: int) -> None:
     )
     if delivery.advanced or delivery.sacked:
         _measure(connection, delivery, seg, now)
-    was_open = tcb.recovery != Recovery.FAST
+    before = tcb.recovery
     recovery.on_delivery(connection, delivery)
     if connection.rate is not None:
-        _inform(connection, delivery, flight_before, connection.rate.sample(delivery))
-    elif delivery.advanced and was_open and tcb.recovery != Recovery.FAST and not marked:
+        rate = connection.rate.sample(delivery)
+        _inform(connection, delivery, delivery.length, flight_before, rate)
+    elif delivery.advanced and Recovery.FAST not in (before, tcb.recovery) and not marked:
         if tcb.recovery == Recovery.OPEN:
             connection.validation.on_ack(connection, now)
-        _inform(connection, delivery, flight_before)
+        acked = delivery.advanced if before == Recovery.OPEN else _news(connection, delivery)
+        _inform(connection, delivery, acked, flight_before)
     if delivery.advanced:
         _rearm(connection, now)
     if delivery.advanced or delivery.sacked:
@@ -182,19 +184,30 @@ def _measure(connection: "Connection", delivery: Delivery, seg: "Packet", now: i
         connection.host.publish(event)
 
 
+def _news(connection: "Connection", delivery: Delivery) -> int:
+    """Bytes that an acknowledgement after a timeout counts for: snd_una leaps over what SACK
+    reported before, which is no news. Without SACK nobody knows how much of a leap is, so it
+    counts as one segment at most (RFC 3465 §2.3).
+    """
+    tcb = connection.tcb
+    return delivery.length if tcb.sack_ok else min(delivery.advanced, tcb.snd_mss)
+
+
 def _inform(
-    connection: "Connection", delivery: Delivery, flight: int, rate: "RateSample | None" = None
+    connection: "Connection",
+    delivery: Delivery,
+    acked: int,
+    flight: int,
+    rate: "RateSample | None" = None,
 ) -> None:
-    """Lets congestion control set its window."""
-    before = connection.tcb.cwnd
-    congestion = connection.congestion
-    # After a timeout snd_una leaps over what SACK had reported: that is no news.
-    acked = delivery.length if connection.tcb.recovery else delivery.advanced
+    """Lets congestion control set its window; `acked` bytes count."""
+    tcb, congestion = connection.tcb, connection.congestion
+    before = tcb.cwnd
     limited, now = connection.cwnd_limited, delivery.now
     congestion.on_ack(Sample(acked, limited, flight, delivery.rtt, now, rate))
     if rate is not None:
         connection.pacer.ask(congestion.pacing_rate)
-    if connection.tcb.cwnd != before:
+    if tcb.cwnd != before:
         connection.cwnd_changed("acknowledgement", now)
 
 

@@ -117,7 +117,8 @@ def _unacceptable(connection: "Connection", seg: "Packet", now: int) -> Verdict:
         # or it could never recover (RFC 5961 §7).
         connection.reassembly.note_duplicate(seg.seq, end)
         connection.acks.now(connection, Why.DUPLICATE)
-        _take_late_ack(connection, seg, now)
+        if geq(end, tcb.last_ack_sent):
+            _take_late_ack(connection, seg, now)
         return Verdict.DUPLICATE
     if seg.flags & lib.FLAG_FIN:
         connection.acks.now(connection, Why.DUPLICATE)
@@ -137,7 +138,9 @@ def _unacceptable(connection: "Connection", seg: "Packet", now: int) -> Verdict:
 
 def _take_late_ack(connection: "Connection", seg: "Packet", now: int) -> None:
     """Even with a closed window, ACKs are processed (RFC 9293 §3.10.7.4); so is that of
-    a repeated segment, which may be the only one to get through.
+    the latest segment, repeated, which may be the only one to get through. Of others it is
+    not: any guess in half of the sequence space would be good enough to acknowledge for the
+    peer what it never got.
     """
     tcb = connection.tcb
     if (

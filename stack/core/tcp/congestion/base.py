@@ -103,6 +103,10 @@ class CongestionControl(ABC):
     def slow_start(self, acked: int) -> int:
         """Grows cwnd by what was acknowledged, up to ssthresh (RFC 5681 §3.1 with
         RFC 3465's counting of bytes); returns the bytes beyond it.
+
+        However much one acknowledgement covers, all of it counts, as in Linux: receivers
+        acknowledge super-segments as a whole, and with a limit for each (RFC 3465's L) slow
+        start would take many round trips more. Splitting acknowledgements gains a peer nothing.
         """
         tcb = self.tcb
         growth = min(acked, max(0, tcb.ssthresh - tcb.cwnd))
