@@ -62,6 +62,18 @@ def test_it_can_be_switched_off_again(tcp):
 
 
 @pytest.mark.rfc("9293", "MUST-29")
+def test_answered_probes_never_count_however_short_the_idle_time(tcp):
+    """Where the idle time is below the interval, each probe finds silence again."""
+    t = watched(tcp(), idle=IDLE, interval=2 * IDLE)
+    t.expect("A", seq=0, after=IDLE, why=Why.KEEPALIVE)
+    for _ in range(3 * COUNT):
+        t.advance(10 * MS)
+        t.inject("A")
+        t.expect("A", seq=0, within=2 * IDLE, why=Why.KEEPALIVE)
+    t.expect_state(State.ESTABLISHED)
+
+
+@pytest.mark.rfc("9293", "MUST-29")
 def test_a_late_answer_is_soon_enough(tcp):
     t = watched(tcp())
     for _ in range(COUNT):

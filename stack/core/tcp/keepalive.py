@@ -22,7 +22,7 @@ class KeepAlive:
     between probes, `count` how many may stay unanswered (MUST-29).
     """
 
-    __slots__ = ("_probes", "count", "enabled", "idle", "interval", "last_heard")
+    __slots__ = ("_probed_at", "_probes", "count", "enabled", "idle", "interval", "last_heard")
 
     def __init__(self) -> None:
         self.enabled = False
@@ -31,6 +31,7 @@ class KeepAlive:
         self.count = 9
         self.last_heard = 0  # when the last segment came
         self._probes = 0
+        self._probed_at = 0
 
     def set(self, connection: "Connection", enabled: bool, now: int) -> None:
         """Switches probing of this connection on or off (MUST-24)."""
@@ -58,11 +59,14 @@ class KeepAlive:
             wait = self.idle if busy else self.idle - quiet
             connection.start_timer(Timer.KEEPALIVE, now + wait)
             return False
+        if self.last_heard >= self._probed_at:
+            self._probes = 0  # the last one was answered, and there was silence again since
         if self._gives_up(connection, quiet):
             connection.host.counters.count("TCPAbortOnTimeout")
             connection.finish(Cause.TIMEOUT, errno.ETIMEDOUT, now)
             return False
         self._probes += 1
+        self._probed_at = now
         connection.start_timer(Timer.KEEPALIVE, now + self.interval)
         return True
 
