@@ -1,11 +1,16 @@
 """Fixtures of all tests, and how hard Hypothesis tries."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.endpoint import Endpoint, Peer
+
+# A shell starts what runs in the background with SIGINT ignored, which every program that the
+# tests start would inherit: Ctrl-C could not be tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 settings.register_profile(

@@ -1,4 +1,6 @@
-"""Compares our stack over TUN with kernel to kernel over veth, on this machine, in one run."""
+"""Compares our stack with others on this machine, in one run: TCP over TUN with the kernel's
+over veth, transfers over a link that loses packets, and HTTP with hypercorn's.
+"""
 
 import argparse
 import shlex
@@ -11,18 +13,22 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scripts.benchmarks import report
-from scripts.benchmarks.measure import Bench, Contention, Sample
-from scripts.benchmarks.network import ROOT, BenchError, Networks, compile_programs
+from scripts.benchmarks import loss, measure, report, tcp, web
+from scripts.benchmarks.figures import Effort, Part, Request
+from scripts.benchmarks.measure import Contention, Sample
+from scripts.benchmarks.network import ROOT, BenchError, compile_programs
+from scripts.benchmarks.report import Measured
 from scripts.benchmarks.results import Results
-from scripts.benchmarks.workloads import FULL, QUICK, VARIANTS, WORKLOADS, Workload
 from stack.errors import UsageError
 
 PAGE = ROOT / "docs" / "performance.md"
+PARTS = (tcp.PART, loss.PART, web.PART)
 
 EXAMPLES = """examples:
-  scripts/bench                              everything, in about four minutes
+  scripts/bench                              everything, in about six minutes
   scripts/bench --quick --json figures.json  everything, in under 90 seconds
+  scripts/bench --loss --write               100 MB each way under 5 % loss, in about ten
+                                             minutes, and their chapter of the page
   scripts/bench --only bulk --variant offload --profile bulk.pstats
                                              where the time goes in our stack
 """
@@ -35,17 +41,33 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    names = ", ".join(workload.name for workload in WORKLOADS)
+    names = ", ".join(workload.name for part in PARTS for workload in part.workloads)
+    variants = list(dict.fromkeys(variant for part in PARTS for variant in part.variants))
+    for part in PARTS:
+        parser.add_argument(
+            f"--{part.name}",
+            dest="parts",
+            action="append_const",
+            const=part,
+            help=f"only this part, in full: {part.title}",
+        )
     parser.add_argument("--quick", action="store_true", help="fewer and shorter measurements")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
-    parser.add_argument("--write", action="store_true", help="write docs/performance.md")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="write docs/performance.md; chapters that are not measured stay",
+    )
     parser.add_argument("--rounds", type=int, metavar="N", help="measure everything N times")
     parser.add_argument("--seconds", type=float, metavar="S", help="time of one measurement")
+    parser.add_argument(
+        "--scale", type=float, metavar="F", help="F times as many bytes and requests"
+    )
     parser.add_argument(
         "--only", action="append", metavar="NAME", help=f"workloads that begin so: {names}"
     )
     parser.add_argument(
-        "--variant", action="append", choices=VARIANTS, help="measure only this variant"
+        "--variant", action="append", choices=variants, help="measure only this variant"
     )
     parser.add_argument(
         "--profile",
@@ -54,17 +76,37 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         help="run our servers under cProfile; the variant goes before FILE's suffix",
     )
     options = parser.parse_args(arguments)
-    if (options.rounds or 1) < 1 or (options.seconds or 1) <= 0:
-        parser.error("--rounds and --seconds must be above 0")
-    if options.only and not _chosen(options.only):
-        parser.error(f"--only: no workload of that name; there are {names}")
+    if (options.rounds or 1) < 1 or (options.seconds or 1) <= 0 or (options.scale or 1) <= 0:
+        parser.error("--rounds, --seconds and --scale must be above 0")
     if options.write and (options.only or options.variant or options.profile):
         parser.error("--write needs all workloads and variants, without --profile")
+    if not _chosen(options):
+        parser.error(f"no such workload, or not in that variant; there are {names}")
     return options
 
 
-def _chosen(prefixes: Sequence[str] | None) -> list[Workload]:
-    return [w for w in WORKLOADS if prefixes is None or w.name.startswith(tuple(prefixes))]
+def _chosen(options: argparse.Namespace) -> list[Part]:
+    """The parts to measure, with the workloads that are asked for."""
+    prefixes = tuple(options.only or [""])
+    parts = [
+        replace(part, workloads=tuple(w for w in part.workloads if w.name.startswith(prefixes)))
+        for part in options.parts or PARTS
+    ]
+    return [part for part in parts if part.workloads and _variants(part, options)]
+
+
+def _variants(part: Part, options: argparse.Namespace) -> tuple[str, ...]:
+    return tuple(v for v in part.variants if options.variant is None or v in options.variant)
+
+
+def _effort(part: Part, options: argparse.Namespace) -> Effort:
+    effort = part.quick if options.quick else part.alone if options.parts else part.full
+    return replace(
+        effort,
+        rounds=options.rounds or effort.rounds,
+        seconds=options.seconds or effort.seconds,
+        scale=options.scale or effort.scale,
+    )
 
 
 def _show(sample: Sample) -> None:
@@ -72,36 +114,30 @@ def _show(sample: Sample) -> None:
     values = ", ".join(f"{name} {value:g}" for name, value in sample.result.items())
     before, after = sample.wake_up
     print(
-        f"{sample.round + 1:>3}  {sample.workload:<22} {sample.variant:<8} {values:<44}"
+        f"{sample.round + 1:>3}  {sample.workload:<22} {sample.variant:<9} {values:<44}"
         f" wake-up {before:.1f} {after:.1f} µs",
         flush=True,
     )
 
 
 def run(options: argparse.Namespace) -> None:
-    effort = QUICK if options.quick else FULL
-    effort = replace(
-        effort,
-        rounds=options.rounds or effort.rounds,
-        seconds=options.seconds or effort.seconds,
-    )
-    about = report.environment(shlex.join(["scripts/bench", *sys.argv[1:]]), effort)
+    about = report.environment(shlex.join(["scripts/bench", *sys.argv[1:]]))
     profile = options.profile.absolute() if options.profile else None
+    measured = []
     with tempfile.TemporaryDirectory(prefix="tunstack-bench-") as folder:
-        programs = Path(folder)
-        compile_programs(programs)
-        contention = Contention()
-        with Networks(programs, options.variant or VARIANTS, profile) as networks:
-            samples = Bench(programs, networks).run(_chosen(options.only), effort, _show)
-    counts = {name: server.counts for name, server in networks.servers.items() if server.counts}
-    results = Results(samples)
-    about["others_share"] = round(contention.share(), 3)
-    remarks = report.notes(results, counts, about)
-    report.print_table(results, remarks, Console())
+        compile_programs(Path(folder))
+        for part in _chosen(options):
+            request = Request(Path(folder), _variants(part, options), profile)
+            contention = Contention()
+            effort = _effort(part, options)
+            samples, counts = measure.run(part, request, effort, _show)
+            measured.append(Measured(Results(part, samples), counts, effort, contention.share()))
+    for part_measured in measured:
+        report.print_table(part_measured, Console())
     if options.json:
-        report.write_json(options.json, results, counts, about)
+        report.write_json(options.json, measured, about)
     if options.write:
-        report.write_markdown(PAGE, results, remarks, about)
+        report.write_markdown(PAGE, [part.title for part in PARTS], measured, about)
 
 
 def main() -> int:

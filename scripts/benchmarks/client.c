@@ -2,13 +2,18 @@
  *
  *   client down ADDRESS SECONDS             reads from chargen
  *   client up ADDRESS SECONDS               writes to discard
+ *   client fetch ADDRESS BYTES ALGORITHM SECONDS
+ *                                           reads so many from chargen
+ *   client push ADDRESS BYTES ALGORITHM SECONDS
+ *                                           writes so many to discard
  *   client trips ADDRESS COUNT SECONDS      one byte there and back, again and again
  *   client connect ADDRESS COUNT PARALLEL SECONDS
  *                                           connections with one byte each way
  *   client probe COUNT CPU CPU              wake-ups from one processor to the other
  *
  * Prints one JSON object. Everything ends by itself: after COUNT or SECONDS, whichever
- * comes first, and by an alarm if nothing moves at all. */
+ * comes first, and by an alarm if nothing moves at all. BYTES must be done in SECONDS, with
+ * ALGORITHM as congestion control. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <endian.h>
@@ -63,16 +68,24 @@ static struct sockaddr_in address_of(const char *text, uint16_t port)
     return address;
 }
 
-static int connect_to(const char *text, uint16_t port)
+static int connect_with(const char *algorithm, const char *text, uint16_t port)
 {
     struct sockaddr_in address = address_of(text, port);
     int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
 
+    if (algorithm != NULL
+        && setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, algorithm, strlen(algorithm)) < 0)
+        fail(algorithm);
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
         fail("connect");
     if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
         fail("TCP_NODELAY");
     return fd;
+}
+
+static int connect_to(const char *text, uint16_t port)
+{
+    return connect_with(NULL, text, port);
 }
 
 /* ---- bulk ----------------------------------------------------------------- */
@@ -147,6 +160,57 @@ static void up(const char *address, const char *seconds)
         fprintf(stderr, "%" PRIu64 " bytes sent, %" PRIu64 " arrived\n", sent, arrived);
         exit(1);
     }
+    close(fd);
+    free(buffer);
+}
+
+static _Noreturn void too_slow(uint64_t bytes, uint64_t wanted, const char *seconds)
+{
+    fprintf(stderr, "%" PRIu64 " of %" PRIu64 " bytes after %s s\n", bytes, wanted, seconds);
+    exit(1);
+}
+
+/* The server sends without end: what it has sent beyond `wanted` is reset with the rest. */
+static void fetch(const char *address, uint64_t wanted, const char *algorithm, const char *seconds)
+{
+    char *buffer = malloc(CHUNK);
+    int fd = connect_with(algorithm, address, CHARGEN);
+    int64_t start = now_ns(), end = start + ns_of(seconds);
+    uint64_t bytes = 0;
+
+    while (bytes < wanted) {
+        size_t n = read_some(fd, buffer);
+
+        bytes += n;
+        if (n == 0 || now_ns() > end)
+            too_slow(bytes, wanted, seconds);
+    }
+    print_bulk(bytes, now_ns() - start);
+    close(fd);
+    free(buffer);
+}
+
+static void push(const char *address, uint64_t wanted, const char *algorithm, const char *seconds)
+{
+    char *buffer = calloc(1, CHUNK);
+    int fd = connect_with(algorithm, address, DISCARD);
+    int64_t start = now_ns(), end = start + ns_of(seconds);
+    uint64_t sent = 0, arrived;
+
+    while (sent < wanted) {
+        ssize_t n = write(fd, buffer, wanted - sent < CHUNK ? wanted - sent : CHUNK);
+
+        if (n < 0)
+            fail("write");
+        sent += (uint64_t)n;
+        if (now_ns() > end)
+            too_slow(sent, wanted, seconds);
+    }
+    shutdown(fd, SHUT_WR);
+    arrived = read_count(fd);
+    if (arrived != wanted)
+        too_slow(arrived, wanted, seconds);
+    print_bulk(arrived, now_ns() - start);
     close(fd);
     free(buffer);
 }
@@ -326,6 +390,10 @@ int main(int argc, char **argv)
         down(argv[2], argv[3]);
     else if (strcmp(what, "up") == 0 && argc == 4)
         up(argv[2], argv[3]);
+    else if (strcmp(what, "fetch") == 0 && argc == 6)
+        fetch(argv[2], (uint64_t)atoll(argv[3]), argv[4], argv[5]);
+    else if (strcmp(what, "push") == 0 && argc == 6)
+        push(argv[2], (uint64_t)atoll(argv[3]), argv[4], argv[5]);
     else if (strcmp(what, "trips") == 0 && argc == 5)
         trips(argv[2], (size_t)atol(argv[3]), argv[4]);
     else if (strcmp(what, "connect") == 0 && argc == 6)

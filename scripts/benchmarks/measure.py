@@ -6,19 +6,14 @@ from one second to the next, and much of a small message's time is wake-ups. So 
 measurement carries the wake-up latency around it, for comparisons within one state.
 """
 
-import json
 import os
-import subprocess
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.benchmarks.network import GRACE, BenchError, Networks
-from scripts.benchmarks.workloads import Effort, Placement, Result, Workload
-
-PROBE_TRIPS = 1000
-PROCESSORS = sorted(os.sched_getaffinity(0))
+from scripts.benchmarks.client import PROCESSORS, Client
+from scripts.benchmarks.figures import Effort, Part, Request, Result, Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,65 +32,28 @@ class Sample:
         return sum(self.wake_up) / 2
 
 
-class Bench:
-    """Calls the client program against the servers of `networks`."""
-
-    def __init__(self, programs: Path, networks: Networks) -> None:
-        self._client = str(programs / "client")
-        self._networks = networks
-
-    def _call(
-        self, arguments: Sequence[str], limit: float, processors: Iterable[int] = PROCESSORS
-    ) -> Result:
-        command = [self._client, *arguments]
-        try:
-            done = subprocess.run(
-                command,
-                check=False,
-                capture_output=True,
-                text=True,
-                timeout=limit,
-                preexec_fn=lambda: os.sched_setaffinity(0, processors),
-            )
-        except subprocess.TimeoutExpired:
-            raise BenchError(f"{' '.join(arguments)}: no end after {limit:.0f} s") from None
-        if done.returncode:
-            problem = done.stderr.strip() or f"status {done.returncode}"
-            raise BenchError(f"{' '.join(arguments)}: {problem}")
-        result: Result = json.loads(done.stdout)
-        return result
-
-    def wake_up(self) -> float:
-        """The median time in µs from a write in one process to the wake-up of another, on
-        another processor.
-        """
-        here, there = str(PROCESSORS[0]), str(PROCESSORS[-1])
-        return self._call(["probe", str(PROBE_TRIPS), here, there], GRACE)["p50"]
-
-    def sample(self, workload: Workload, variant: str, number: int, effort: Effort) -> Sample:
-        """Measures once."""
-        server = self._networks.servers[variant]
-        clients, servers = _places(workload.placement)
-        os.sched_setaffinity(server.process.pid, servers)
-        before = self.wake_up()
-        arguments = workload.arguments(server.address, effort)
-        result = self._call(arguments, effort.seconds + GRACE, clients)
-        return Sample(workload.name, variant, number, result, (before, self.wake_up()))
-
-    def run(
-        self,
-        workloads: Sequence[Workload],
-        effort: Effort,
-        progress: Callable[[Sample], None],
-    ) -> list[Sample]:
-        """Every workload with every variant, in alternating order from round to round."""
-        samples = []
+def run(
+    part: Part, request: Request, effort: Effort, progress: Callable[[Sample], None]
+) -> tuple[list[Sample], dict[str, dict[str, int]]]:
+    """Every workload with every variant of `request`, in alternating order from round to
+    round; returns the samples, and what the servers had counted in the end.
+    """
+    client = Client(request.programs)
+    samples = []
+    with part.open(request) as setting:
         for number in range(effort.rounds):
-            for workload in workloads:
-                for variant in _alternating(self._networks.servers, number):
-                    samples.append(self.sample(workload, variant, number, effort))
+            for workload in part.workloads:
+                for variant in _alternating(_variants(workload, request), number):
+                    before = client.wake_up()
+                    result = setting.measure(workload, variant, number, effort)
+                    latencies = (before, client.wake_up())
+                    samples.append(Sample(workload.name, variant, number, result, latencies))
                     progress(samples[-1])
-        return samples
+    return samples, setting.counts
+
+
+def _variants(workload: Workload, request: Request) -> list[str]:
+    return [v for v in request.variants if not workload.variants or v in workload.variants]
 
 
 class Contention:
@@ -119,17 +77,5 @@ def _time_of_others() -> float:
     return busy - sum(os.times()[:4])
 
 
-def _places(placement: Placement) -> tuple[list[int], list[int]]:
-    """The processors of client and server; without a second one they are always together."""
-    match placement:
-        case Placement.TOGETHER:
-            return PROCESSORS[:1], PROCESSORS[:1]
-        case Placement.APART:
-            return PROCESSORS[:1], PROCESSORS[-1:]
-        case _:
-            return PROCESSORS, PROCESSORS
-
-
-def _alternating(variants: Iterable[str], number: int) -> list[str]:
-    ordered = list(variants)
-    return ordered if number % 2 == 0 else ordered[::-1]
+def _alternating(variants: Sequence[str], number: int) -> Sequence[str]:
+    return variants if number % 2 == 0 else variants[::-1]

@@ -1,9 +1,5 @@
 """The networks that a run makes: they live in processes and descriptors, without names.
 
-    client ── veth 198.51.100.1 │ 198.51.100.2 ── kernel's server      (another namespace)
-           ── tun  192.0.2.1    │ 192.0.2.2    ── our stack, with offload
-           ── tun  192.0.2.129  │ 192.0.2.130  ── our stack, without
-
 This process moves into a new network namespace, which holds the client's ends. So all of
 it is gone when the run ends, in whatever way.
 """
@@ -13,11 +9,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from scripts.benchmarks.figures import Request
 from stack.link.configure import configure_tun
 from stack.link.namespace import enter_namespace
 from stack.link.tun import open_tun
@@ -40,12 +37,31 @@ def compile_programs(folder: Path) -> None:
             raise BenchError(f"gcc cannot build {name}.c:\n{done.stderr}")
 
 
-def _ip(*words: str, inside: int = 0) -> None:
-    """Calls iproute2, in the network of process `inside` if one is given."""
-    enter = ["nsenter", f"--target={inside}", "--net"] if inside else []
-    done = subprocess.run([*enter, "ip", *words], check=False, capture_output=True, text=True)
+def run(
+    command: Sequence[str], limit: float = GRACE, processors: Iterable[int] | None = None
+) -> str:
+    """Runs a program, at most `limit` seconds, and returns what it printed."""
+    words = " ".join(command).removeprefix(f"{Path(command[0]).parent}/")
+    if processors:
+        # Not by preexec_fn: Python drops a Ctrl-C that comes while it forks with that.
+        command = ["taskset", "--cpu-list", ",".join(map(str, processors)), *command]
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=limit)
+    except subprocess.TimeoutExpired:
+        raise BenchError(f"{words}: no end after {limit:.0f} s") from None
     if done.returncode:
-        raise BenchError(f"ip {' '.join(words)}: {done.stderr.strip()}")
+        raise BenchError(f"{words}: {done.stderr.strip() or f'status {done.returncode}'}")
+    return done.stdout
+
+
+def within(process: int, command: Sequence[str]) -> list[str]:
+    """The command that runs `command` in the network of that process."""
+    return ["nsenter", f"--target={process}", "--net", *command]
+
+
+def ip(*words: str, inside: int = 0) -> None:
+    """Calls iproute2, in the network of process `inside` if one is given."""
+    run(within(inside, ["ip", *words]) if inside else ["ip", *words])
 
 
 def _make_room_for_connections() -> None:
@@ -86,22 +102,18 @@ class Server:
             self.counts = json.loads(output)
 
 
-class Networks:
-    """The namespaces and the servers in them; a context manager that ends them."""
+class Namespace:
+    """A network namespace that this process has moved to, and the servers beyond its links;
+    a context manager that ends them.
+    """
 
-    def __init__(self, programs: Path, variants: Sequence[str], profile: Path | None) -> None:
-        self.servers: dict[str, Server] = {}
+    def __init__(self) -> None:
+        self.counts: dict[str, dict[str, int]] = {}
         self._exits = ExitStack()
-        try:
-            enter_namespace()
-            _make_room_for_connections()
-            for variant in variants:
-                self._start(variant, programs, profile)
-        except BaseException:
-            self.close()
-            raise
+        enter_namespace()
+        _make_room_for_connections()
 
-    def __enter__(self) -> "Networks":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -110,46 +122,70 @@ class Networks:
     def close(self) -> None:
         self._exits.close()
 
-    def _start(self, variant: str, programs: Path, profile: Path | None) -> None:
-        if variant == "veth":
-            server = self._beyond_veth(programs)
-        elif variant == "offload":
-            server = self._beyond_tun(variant, "192.0.2.0/25", (), profile)
-        else:
-            server = self._beyond_tun(variant, "192.0.2.128/25", ("--plain",), profile)
-        self.servers[variant] = server
+    @contextmanager
+    def closed_on_failure(self) -> Iterator[None]:
+        """Around what may fail before anyone else would close it."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
 
-    def _kept(self, server: Server) -> Server:
-        self._exits.callback(server.close)
+    def keep(self, server: Server) -> Server:
+        """Ends it with this object, and notes what it counted; returns it when it runs."""
+        self._exits.callback(self._end, server)
         server.wait_ready()
         return server
 
-    def _beyond_veth(self, programs: Path) -> Server:
-        command = ["unshare", "--net", str(programs / "server")]
-        server = self._kept(Server("veth", "198.51.100.2", command))
+    def _end(self, server: Server) -> None:
+        server.close()
+        counts = self.counts.setdefault(server.name, {})
+        for name, count in server.counts.items():
+            counts[name] = counts.get(name, 0) + count
+
+    def beyond_veth(self, name: str, command: Sequence[str], **options: Any) -> Server:
+        """A server on kernel sockets in another namespace, behind a veth pair."""
+        server = self.keep(Server(name, "198.51.100.2", ["unshare", "--net", *command], **options))
         pid = server.process.pid
         pair = ("veth0", "type", "veth", "peer", "name", "veth1", "netns", str(pid))
-        _ip("link", "add", *pair)
-        for name, end, inside in (("veth0", 1, 0), ("veth1", 2, pid)):
-            _ip("address", "add", f"198.51.100.{end}/24", "dev", name, inside=inside)
-            _ip("link", "set", name, "up", inside=inside)
+        ip("link", "add", *pair)
+        for device, end, inside in (("veth0", 1, 0), ("veth1", 2, pid)):
+            ip("address", "add", f"198.51.100.{end}/24", "dev", device, inside=inside)
+            ip("link", "set", device, "up", inside=inside)
         return server
 
-    def _beyond_tun(
-        self, name: str, prefix: str, options: Sequence[str], profile: Path | None
+    def beyond_tun(
+        self, name: str, prefix: str, module: str, options: Sequence[str], request: Request
     ) -> Server:
-        network = ipaddress.ip_network(prefix)
-        kernels, ours = network[1], network[2]
-        descriptor = open_tun(name)
-        try:
-            address = ipaddress.ip_interface(f"{kernels}/{network.prefixlen}")
-            configure_tun(name, [address], 1500)
-            command = [sys.executable, "-m", "scripts.benchmarks.server", *options]
-            command += ["--descriptor", str(descriptor), "--address", f"{ours}/{network.prefixlen}"]
-            if profile is not None:
-                command += ["--profile", str(profile.with_suffix(f".{name}{profile.suffix}"))]
-            paths = {**os.environ, "PYTHONPATH": str(ROOT)}
-            server = Server(name, str(ours), command, pass_fds=[descriptor], env=paths)
-        finally:
-            os.close(descriptor)
-        return self._kept(server)
+        """A server on our stack behind a TUN device: a program of these benchmarks."""
+        server = start_on_tun(name, prefix, module, [*options, *profiling(request.profile, name)])
+        return self.keep(server)
+
+
+def profiling(profile: Path | None, name: str) -> list[str]:
+    """The option that has a server of ours run under cProfile."""
+    return ["--profile", str(profile.with_suffix(f".{name}{profile.suffix}"))] if profile else []
+
+
+def start_on_tun(name: str, prefix: str, module: str, options: Sequence[str]) -> Server:
+    """Starts `module` on the far end of a new TUN device called `name`."""
+    network = ipaddress.ip_network(prefix)
+    kernels, ours = network[1], network[2]
+    descriptor = open_tun(name)
+    try:
+        configure_tun(name, [ipaddress.ip_interface(f"{kernels}/{network.prefixlen}")], 1500)
+        command = [*module_command(module), *options]
+        command += ["--descriptor", str(descriptor), "--address", f"{ours}/{network.prefixlen}"]
+        return Server(name, str(ours), command, pass_fds=[descriptor], env=paths())
+    finally:
+        os.close(descriptor)
+
+
+def module_command(module: str) -> list[str]:
+    """Runs a module of this project, with `paths()` as its environment."""
+    return [sys.executable, "-m", module]
+
+
+def paths() -> dict[str, str]:
+    """This environment, and where our modules are."""
+    return {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -1,5 +1,6 @@
 /* The server to compare with: echo, discard and chargen on the kernel's sockets, in one
- * thread with epoll. Says "ready" when it listens, and ends when its input does. */
+ * thread with epoll. Says "ready" when it listens, and ends when its input does. An argument
+ * names the congestion control. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <endian.h>
@@ -9,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -49,12 +51,15 @@ static void watch(int fd, enum kind kind, int listening)
         fail("epoll_ctl");
 }
 
-static void listen_on(enum kind port)
+static void listen_on(enum kind port, const char *algorithm)
 {
     struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), on = 1;
 
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (algorithm != NULL
+        && setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, algorithm, strlen(algorithm)) < 0)
+        fail(algorithm);
     if (bind(fd, (struct sockaddr *)&any, sizeof any) < 0 || listen(fd, 1024) < 0)
         fail("listen");
     watch(fd, port, 1);
@@ -114,15 +119,16 @@ static void handle(struct endpoint *e, uint32_t events)
         give(e);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    const char *algorithm = argc > 1 ? argv[1] : NULL;
     struct epoll_event events[64];
 
     signal(SIGPIPE, SIG_IGN);
     epoll = epoll_create1(0);
-    listen_on(ECHO);
-    listen_on(DISCARD);
-    listen_on(CHARGEN);
+    listen_on(ECHO, algorithm);
+    listen_on(DISCARD, algorithm);
+    listen_on(CHARGEN, algorithm);
     watch(STDIN_FILENO, INPUT, 0);
     puts("ready");
     fflush(stdout);

@@ -13,7 +13,12 @@ from contextlib import AsyncExitStack
 from os import urandom
 from pathlib import Path
 
+from stack.core.config import HostConfig
 from stack.core.host import Host
+from stack.core.tcp.config import TcpConfig
+from stack.link.base import Link
+from stack.link.impair import parse_impairments
+from stack.link.impaired import ImpairedLink
 from stack.link.tun import TunLink
 from stack.sockets.aio import AsyncHost
 
@@ -87,20 +92,29 @@ async def until_input_ends() -> None:
     loop.remove_reader(sys.stdin)
 
 
-async def serve(
-    descriptor: int, address: str, *, offload: bool, busy_poll: int = 0
-) -> dict[str, int]:
-    """Serves on the TUN device of `descriptor`; returns what was counted."""
-    link = TunLink(descriptor)
-    link.set_offload(offload)
-    if link.offload is not offload:
+def open_link(options: argparse.Namespace) -> tuple[TunLink, Link]:
+    """The device, and the link that the host has: with faults, if they are asked for."""
+    device = TunLink(options.descriptor)
+    if options.impair is not None:
+        return device, ImpairedLink(device, parse_impairments(options.impair), options.seed)
+    device.set_offload(not options.plain)
+    if device.offload is options.plain:
         raise SystemExit("this kernel's TUN device has no offload")
+    return device, device
+
+
+async def serve(options: argparse.Namespace) -> dict[str, int]:
+    """Serves on the TUN device; returns what was counted."""
+    device, link = open_link(options)
+    config = HostConfig(tcp=TcpConfig(congestion=options.congestion))
     tally = dict.fromkeys(("up.bytes", "up.segments", "down.bytes", "down.segments"), 0)
     services = {7: Echo, 9: lambda: Discard(tally), 19: lambda: Chargen(tally)}
     async with AsyncExitStack() as exits:
         host = await exits.enter_async_context(
             AsyncHost(
-                Host([address], random_bytes=urandom, mtu=link.mtu), link, busy_poll=busy_poll
+                Host([options.address], random_bytes=urandom, mtu=link.mtu, config=config),
+                link,
+                busy_poll=options.busy_poll,
             )
         )
         for port, protocol in services.items():
@@ -110,7 +124,7 @@ async def serve(
         began = time.process_time_ns()
         await until_input_ends()
         tally["cpu.microseconds"] = (time.process_time_ns() - began) // 1000
-        tally["link.dropped"] = link.dropped
+        tally["link.dropped"] = device.dropped
         return tally | host.host.counters.non_zero()
 
 
@@ -120,14 +134,12 @@ def main() -> None:
     parser.add_argument("--address", required=True, help="with its prefix length")
     parser.add_argument("--plain", action="store_true", help="without offload")
     parser.add_argument("--busy-poll", type=int, default=0, help="in µs")
+    parser.add_argument("--impair", metavar="SPEC", help="faults of the link, as `tunstack run`")
+    parser.add_argument("--seed", type=int, default=1, help="of the faults")
+    parser.add_argument("--congestion", default="cubic", help="the algorithm")
     parser.add_argument("--profile", type=Path, help="file for cProfile's figures")
     options = parser.parse_args()
-    serving = serve(
-        options.descriptor,
-        options.address,
-        offload=not options.plain,
-        busy_poll=options.busy_poll,
-    )
+    serving = serve(options)
     if options.profile is None:
         counts = asyncio.run(serving)
     else:

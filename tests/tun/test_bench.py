@@ -5,9 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from scripts.benchmarks import loss, report, tcp, web
+from scripts.benchmarks.figures import Effort
 from scripts.benchmarks.measure import Sample
+from scripts.benchmarks.report import Measured
 from scripts.benchmarks.results import Results
-from scripts.benchmarks.workloads import GOALS, VARIANTS, WORKLOADS
 from tests.support.playground import call, eventually, require
 
 ROOT = Path(__file__).parents[2]
@@ -17,6 +21,10 @@ COMMAND = [sys.executable, "-m", "scripts.benchmarks", "--rounds", "1", "--secon
 def environment(folder):
     """Marks every process of a run by the folder that it works in."""
     return {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
+
+
+def figures_of(part):
+    return {figure.name for workload in part.workloads for figure in workload.figures}
 
 
 def processes_of(folder):
@@ -36,14 +44,15 @@ def test_a_run_yields_every_figure_and_leaves_nothing(tmp_path):
     figures = tmp_path / "figures.json"
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    done = call([*COMMAND, "--json", str(figures)], env=environment(scratch), cwd=tmp_path)
+    command = [*COMMAND, "--tcp", "--json", str(figures)]
+    done = call(command, env=environment(scratch), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     document = json.loads(figures.read_text())
-    names = {figure.name for workload in WORKLOADS for figure in workload.figures}
+    names = figures_of(tcp.PART)
     for name in names:
         assert document["figures"][f"{name}.offload.ratio_veth"] > 0
         assert name.partition(".")[0] in done.stdout
-    assert set(document["goals"]) == {goal.name for goal in GOALS}
+    assert set(document["goals"]) == {goal.name for goal in tcp.PART.goals}
     assert not processes_of(scratch)
     assert not list(scratch.iterdir())
 
@@ -95,16 +104,64 @@ def test_ratios_leave_out_rounds_in_which_the_machine_changed_its_state():
         *(sample("veth", n, 20.0, wake) for n, wake in enumerate((5.0, 5.0, 12.0))),
         *(sample("offload", n, *both) for n, both in enumerate(((80.0, 5), (180, 12), (100, 12)))),
     ]
-    results = Results(samples)
+    results = Results(tcp.PART, samples)
     assert results.values["round_trip.apart.p50.offload.ratio_veth"] == 4.5
     assert results.values["round_trip.apart.p50.veth.microseconds"] == 20
     assert results.rows[0].one_state
-    assert not Results(samples[1:2] + samples[4:5]).rows[0].one_state
+    assert not Results(tcp.PART, samples[1:2] + samples[4:5]).rows[0].one_state
 
 
-def test_every_goal_is_a_figure_of_a_workload():
-    names = {figure.name for workload in WORKLOADS for figure in workload.figures}
-    for goal in GOALS:
+@pytest.mark.parametrize("part", [tcp.PART, loss.PART, web.PART], ids=lambda part: part.name)
+def test_every_goal_is_a_figure_of_a_workload(part):
+    for goal in part.goals:
         figure, variant, _ = goal.name.rsplit(".", 2)
-        assert figure in names
-        assert variant in VARIANTS
+        assert figure in figures_of(part)
+        assert variant in part.variants
+
+
+def test_lossy_transfers_are_compared_with_the_kernels_own(tmp_path):
+    figures = tmp_path / "figures.json"
+    command = [*COMMAND, "--loss", "--only", "loss.5", "--scale", "0.02", "--json", str(figures)]
+    done = call(command, env=environment(tmp_path))
+    assert done.returncode == 0, done.stderr
+    values = json.loads(figures.read_text())["figures"]
+    for name in ("loss.5_percent.down", "loss.5_percent.up"):
+        assert values[f"{name}.tunstack.ratio_kernel"] > 0
+
+
+def test_our_web_server_is_measured_without_the_one_to_compare_with(tmp_path):
+    require("h2load")
+    figures = tmp_path / "figures.json"
+    command = [*COMMAND, "--http", "--variant", "tunstack", "--scale", "0.02"]
+    done = call([*command, "--json", str(figures)], env=environment(tmp_path))
+    assert done.returncode == 0, done.stderr
+    values = json.loads(figures.read_text())["figures"]
+    assert values["http.h2c.tunstack.per_second"] > 100
+    assert values["http.tls.tunstack.per_second"] > 100
+    assert values["http.download.http2_to_http1.tunstack.ratio"] > 0
+
+
+def measured(part, *values):
+    figure = part.workloads[0].figures[0]
+    samples = [
+        Sample(part.workloads[0].name, variant, 0, {"bytes": value, "seconds": 1.0}, (5.0, 5.0))
+        for variant, value in zip(part.variants, values, strict=False)
+    ]
+    assert figure.more_is_better
+    return Measured(Results(part, samples), {}, Effort(rounds=1), 0.0)
+
+
+def test_chapters_that_were_not_measured_stay(tmp_path):
+    page = tmp_path / "page.md"
+    titles = [tcp.PART.title, loss.PART.title, web.PART.title]
+    about = report.environment("scripts/bench")
+    report.write_markdown(page, titles, [measured(loss.PART, 2e6, 3e6)], about)
+    report.write_markdown(page, titles, [measured(tcp.PART, 1e9, 5e8)], about)
+    first = page.read_text()
+    assert [line[3:] for line in first.split("\n") if line.startswith("## ")] == titles[:2]
+    assert "| 2.00 | 3.00 | 1.50 | ≥ 0.9 ×: met |" in first
+    assert "| 8.00 | 4.00 | 0.50 |" in first
+    report.write_markdown(page, titles, [measured(loss.PART, 2e6, 1e6)], about)
+    second = page.read_text()
+    assert "| 2.00 | 1.00 | 0.50 | ≥ 0.9 ×: missed |" in second
+    assert second.split("## Through")[0] == first.split("## Through")[0]

@@ -56,6 +56,22 @@ def test_200_megabytes_go_up_byte_for_byte(link, upload, option):
     assert done.stdout.strip() == upload[1], done.stderr
 
 
+def test_5_percent_of_loss_slow_a_transfer_down_and_spoil_nothing(tmp_path):
+    """Both ways, so that acknowledgements are lost as well."""
+    size = 4 << 20
+    body = b"".join(content(0, size))
+    digest = hashlib.sha256(body).hexdigest()
+    (tmp_path / "body").write_bytes(body)
+    with Playground("--impair", "loss=5%", "--seed", "5") as playground:
+        script = f"curl -sSf http://{HOSTS[4]}/bytes/4M | sha256sum"
+        done = playground.call("sh", "-c", script, timeout=40)
+        assert done.stdout.split()[0] == digest, done.stderr
+        url = f"http://{HOSTS[6]}/sha256"
+        upload = ("curl", "-sSf", "-X", "POST", "-T", str(tmp_path / "body"), url)
+        assert playground.call(*upload, timeout=40).stdout.strip() == digest
+        assert playground.counters()["TcpRetransSegs"] > 100
+
+
 def test_200_connections_at_once_are_all_served(link):
     playground, seconds = link
     begun = time.monotonic()

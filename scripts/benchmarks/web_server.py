@@ -1,0 +1,82 @@
+"""The application behind our HTTP server on our stack, or behind hypercorn on the kernel's.
+
+Says "ready" when it listens; ends when its input does.
+"""
+
+import argparse
+import asyncio
+import cProfile
+import json
+import sys
+from os import urandom
+from pathlib import Path
+from typing import Any
+
+from scripts.benchmarks.application import app
+from scripts.benchmarks.server import until_input_ends
+from stack.core.host import Host
+from stack.http.certificate import Certificate
+from stack.http.server import HttpServer
+from stack.link.tun import TunLink
+from stack.sockets.aio import AsyncHost
+
+CHAIN, KEY = "chain.pem", "key.pem"
+
+
+def say_ready() -> None:
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+
+
+async def serve(options: argparse.Namespace) -> dict[str, int]:
+    """Ours, on the TUN device; returns what was counted."""
+    link = TunLink(options.descriptor)
+    host = Host([options.address], random_bytes=urandom, mtu=link.mtu)
+    certificate = Certificate(
+        (options.folder / CHAIN).read_bytes(), (options.folder / KEY).read_bytes()
+    )
+    async with AsyncHost(host, link) as running:
+        server = HttpServer(running, app, certificate=certificate)
+        await server.start([80], [443])
+        say_ready()
+        await until_input_ends()
+        await server.close(0)
+        return host.counters.non_zero()
+
+
+async def serve_hypercorn(folder: Path) -> dict[str, int]:
+    """Hypercorn as it comes, in one process as ours is."""
+    from hypercorn.asyncio import serve as run_hypercorn
+    from hypercorn.config import Config
+
+    config = Config()
+    config.bind = ["0.0.0.0:443"]
+    config.insecure_bind = ["0.0.0.0:80"]
+    config.certfile, config.keyfile = str(folder / CHAIN), str(folder / KEY)
+    config.loglevel = "WARNING"
+    application: Any = app
+    say_ready()
+    await run_hypercorn(application, config, shutdown_trigger=until_input_ends)
+    return {}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True, help="with the certificate")
+    parser.add_argument("--hypercorn", action="store_true", help="on the kernel's sockets")
+    parser.add_argument("--descriptor", type=int, help="of the TUN device")
+    parser.add_argument("--address", help="with its prefix length")
+    parser.add_argument("--profile", type=Path, help="file for cProfile's figures")
+    options = parser.parse_args()
+    serving = serve_hypercorn(options.folder) if options.hypercorn else serve(options)
+    if options.profile is None:
+        counts = asyncio.run(serving)
+    else:
+        with cProfile.Profile() as profile:
+            counts = asyncio.run(serving)
+        profile.dump_stats(options.profile)
+    sys.stdout.write(json.dumps(counts) + "\n")
+
+
+if __name__ == "__main__":
+    main()
