@@ -56,7 +56,7 @@ ESTABLISHED   FIN   ACK             ACK>CLOSE_WAIT   ACK              ACK       
 FIN_WAIT_1    RST   -               ->CLOSED         ACK              ACK              -
 FIN_WAIT_1    SYN   ACK             ACK              ACK              ACK              ACK
 FIN_WAIT_1    ACK   ACK             ->FIN_WAIT_2     ->FIN_WAIT_2     ->FIN_WAIT_2     ACK
-FIN_WAIT_1    data  ACK>FIN_WAIT_2  late+>FIN_WAIT_2  ACK>FIN_WAIT_2  ACK>FIN_WAIT_2   ACK
+FIN_WAIT_1    data  ACK             late+>FIN_WAIT_2  ACK>FIN_WAIT_2  ACK>FIN_WAIT_2   ACK
 FIN_WAIT_1    FIN   ACK             ACK>TIME_WAIT    ACK>FIN_WAIT_2   ACK>FIN_WAIT_2   ACK
 
 FIN_WAIT_2    RST   -               ->CLOSED         ACK              ACK              -
@@ -74,13 +74,13 @@ CLOSE_WAIT    FIN   ACK             -                -                -         
 CLOSING       RST   -               ->CLOSED         ACK              ACK              -
 CLOSING       SYN   ACK             ACK              ACK              ACK              ACK
 CLOSING       ACK   ACK             ->TIME_WAIT      ->TIME_WAIT      ->TIME_WAIT      ACK
-CLOSING       data  ACK>TIME_WAIT   ->TIME_WAIT      ->TIME_WAIT      ->TIME_WAIT      ACK
+CLOSING       data  ACK             ->TIME_WAIT      ->TIME_WAIT      ->TIME_WAIT      ACK
 CLOSING       FIN   ACK             ->TIME_WAIT      ->TIME_WAIT      ->TIME_WAIT      ACK
 
 LAST_ACK      RST   -               ->CLOSED         ACK              ACK              -
 LAST_ACK      SYN   ACK             ACK              ACK              ACK              ACK
 LAST_ACK      ACK   ACK             ->CLOSED         ->CLOSED         ->CLOSED         ACK
-LAST_ACK      data  ->CLOSED        ->CLOSED         ->CLOSED         ->CLOSED         ACK
+LAST_ACK      data  ACK             ->CLOSED         ->CLOSED         ->CLOSED         ACK
 LAST_ACK      FIN   ACK             ->CLOSED         ->CLOSED         ->CLOSED         ACK
 
 TIME_WAIT     RST   -               -                ACK              ACK              -

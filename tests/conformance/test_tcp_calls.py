@@ -215,6 +215,7 @@ def test_each_icmp_error_in_each_state(tcp, row, kind):
     """
     t = arrange(tcp(), row)
     before = t.state
+    in_flight = t.tcb.snd_nxt != t.tcb.snd_una
     quoted = build_tcp(
         OURS[4], PEER[4], t.local_port, t.peer.port, seq=t.tcb.snd_una, text=bytes(1000)
     )
@@ -226,7 +227,7 @@ def test_each_icmp_error_in_each_state(tcp, row, kind):
         return
     t.expect_state(before)
     told = bool(t.ready_of() & Ready.SOFT_ERROR)
-    assert told == (kind not in ((4, 0), (3, 4)))
+    assert told == (in_flight and kind not in ((4, 0), (3, 4)))
     t.take()
 
 
