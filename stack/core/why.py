@@ -111,7 +111,7 @@ class Verdict(Reason):
     BAD_SYN_ACK = "ACK not for our SYN", "RFC 9293 §3.10.7.3"
     IGNORED = "nothing to do", "RFC 9293 §3.10.7"
     NO_CONNECTION = "no such connection", "RFC 9293 §3.10.7.1"
-    QUEUE_FULL = "listen queue is full: SYN dropped", "RFC 4987 §3.1"
+    QUEUE_FULL = "listen queue is full: SYN dropped", "RFC 4987 §3.2"
     DATA_AFTER_CLOSE = "data for an application that has closed", "RFC 9293 §3.6.1"
     WINDOW_PROBE = "probe of a closed window", "RFC 9293 §3.8.6.1"
     KEEPALIVE = "keep-alive probe", "RFC 9293 §3.8.4"

@@ -165,7 +165,7 @@ def test_a_window_below_one_segment_of_a_wider_path_does_not_stop_the_sender(tcp
     t.take()
 
 
-@pytest.mark.rfc("9040", "6.2")
+@pytest.mark.rfc("9040", "6.1")
 @versions
 def test_the_path_of_one_connection_serves_the_next_one_to_the_same_peer(tcp, version):
     t = established(tcp(version))

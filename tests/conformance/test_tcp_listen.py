@@ -124,7 +124,7 @@ def handshake(t, port, steps=2):
     return answer
 
 
-@pytest.mark.rfc("4987", "3.1")
+@pytest.mark.rfc("4987", "3.2")
 def test_a_syn_for_a_full_accept_queue_is_dropped_and_counted(tcp):
     t = tcp()
     t.judged = False  # many peers
@@ -137,7 +137,7 @@ def test_a_syn_for_a_full_accept_queue_is_dropped_and_counted(tcp):
     assert handshake(t, 40_003)
 
 
-@pytest.mark.rfc("4987", "3.1")
+@pytest.mark.rfc("4987", "3.2")
 def test_a_handshake_that_finds_the_accept_queue_full_completes_later(tcp):
     t = tcp()
     t.judged = False
@@ -153,7 +153,7 @@ def test_a_handshake_that_finds_the_accept_queue_full_completes_later(tcp):
     assert t.listener.accept() is not None
 
 
-@pytest.mark.rfc("4987", "3.1")
+@pytest.mark.rfc("4987", "3.2")
 def test_a_full_syn_queue_drops_syns_and_holds_no_memory_for_them(tcp):
     t = tcp(syn_queue=10, syn_cookies=False)
     t.judged = False

@@ -49,8 +49,8 @@ RFCS: tuple[tuple[str, str, str], ...] = (
             "2.4(f); 3.1; 3.3; 3.4; 4.2"
         ),
     ),
-    ("4821", "Packetization layer path MTU discovery", "5.2; 7.1; 7.2; 7.3; 7.4; 7.6.1; 7.7"),
-    ("4987", "SYN flooding", "3.1; 3.6"),
+    ("4821", "Packetization layer path MTU discovery", "5.2; 7.2; 7.3; 7.4; 7.6.1; 7.6.2; 7.6.4; 7.7"),
+    ("4987", "SYN flooding", "3.2; 3.6"),
     ("5461", "Soft errors", "2.1; 2.2; 4.1"),
     ("5482", "User timeout option", "3; 3.1; 3.2; 3.3; 3.4"),
     ("5681", "Congestion control", "2; 3.1; 3.2; 4.1; 4.2"),
@@ -87,7 +87,7 @@ RFCS: tuple[tuple[str, str, str], ...] = (
     ("8899", "Datagram path MTU discovery", "4.3"),
     ("8961", "Time-based loss detection", "4(1); 4(2); 4(3); 4(4)"),
     ("8985", "RACK-TLP", "6.2; 6.3; 7.2; 7.3; 7.4"),
-    ("9040", "Shared control block data", "4; 6.2; 7.2; 8"),
+    ("9040", "Shared control block data", "6.1; 6.2; 7.2; 8"),
     ("9406", "HyStart++", "4.2"),
     ("9438", "CUBIC", "4.2; 4.3; 4.4; 4.5; 4.6; 4.7; 4.8; 4.9"),
     (

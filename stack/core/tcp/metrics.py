@@ -1,4 +1,4 @@
-"""What earlier connections to a destination learnt of its path (RFC 9040 §4, §6).
+"""What earlier connections to a destination learnt of its path (RFC 9040 §6).
 
 The path MTU is shared by all traffic and kept in `stack.core.ip.path_mtu`; here are the
 round-trip time and the slow-start threshold, for the next connection to begin with.
