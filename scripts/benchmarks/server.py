@@ -20,6 +20,7 @@ from stack.link.base import Link
 from stack.link.impair import parse_impairments
 from stack.link.impaired import ImpairedLink
 from stack.link.tun import TunLink
+from stack.run import memory
 from stack.sockets.aio import AsyncHost
 
 CHUNK = bytes(256 << 10)
@@ -119,6 +120,7 @@ async def serve(options: argparse.Namespace) -> dict[str, int]:
         )
         for port, protocol in services.items():
             await host.create_server(protocol, None, port, backlog=1024)
+        memory.settle()
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         began = time.process_time_ns()

@@ -21,6 +21,7 @@ from stack.errors import UsageError
 from stack.link.base import Link, LinkLost
 from stack.link.impaired import ImpairedLink
 from stack.link.prefix import Interface
+from stack.run import memory
 from stack.sockets.aio import AsyncHost
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ async def open_station(
             restarts.add(loop.create_task(_restart(running, source, log)))
 
         loop.add_signal_handler(signal.SIGUSR2, restart)
+        memory.settle()
         try:
             yield Station(host, server)
         finally:
