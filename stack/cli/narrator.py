@@ -2,10 +2,21 @@
 
 import ssl
 from collections.abc import Callable, Iterable
+from enum import IntEnum
 
+from h2.errors import ErrorCodes
+from h2.settings import SettingCodes
 from hpack import Decoder, HPACKError
 from hyperframe.exceptions import HyperframeError
-from hyperframe.frame import ContinuationFrame, DataFrame, Frame, HeadersFrame, PushPromiseFrame
+from hyperframe.frame import (
+    ContinuationFrame,
+    DataFrame,
+    Frame,
+    GoAwayFrame,
+    HeadersFrame,
+    PushPromiseFrame,
+    RstStreamFrame,
+)
 
 from stack.http.frames import HEADER, PREFACE
 from stack.http.httpcore_backend import Watch
@@ -140,17 +151,23 @@ def _details(frame: Frame, size: int) -> str:
     parts = [*_flags(frame.flags)]
     if isinstance(frame, DataFrame):
         parts.append(f"{size} bytes")
-    for name in (
-        "settings",
-        "window_increment",
-        "error_code",
-        "last_stream_id",
-        "promised_stream_id",
-    ):
+    for number, value in getattr(frame, "settings", {}).items():
+        parts.append(f"{_word(SettingCodes, number)}={value}")
+    for name in ("window_increment", "last_stream_id", "promised_stream_id"):
         value = getattr(frame, name, None)
-        if value is not None and value != {}:
+        if value is not None:
             parts.append(f"{name}={value}")
+    if isinstance(frame, RstStreamFrame | GoAwayFrame):
+        parts.append(_word(ErrorCodes, frame.error_code))
     return "".join(f" {part}" for part in parts)
+
+
+def _word(kind: type[IntEnum], number: int) -> str:
+    """What the RFC calls it; a number that it does not know stays one."""
+    try:
+        return kind(number).name
+    except ValueError:
+        return f"{number:#x}"
 
 
 def _flags(flags: Iterable[str]) -> list[str]:

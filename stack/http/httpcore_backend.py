@@ -9,7 +9,6 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from ipaddress import ip_address
 from typing import Any
 
 import httpcore
@@ -293,17 +292,28 @@ class Backend(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         with _mapped(httpcore.ConnectTimeout, httpcore.ConnectError):
-            family = socket.AF_INET6 if ip_address(host).version == 6 else socket.AF_INET
-            made = self._host.socket(family, socket.SOCK_STREAM)
-            try:
-                made.settimeout(timeout)
-                if local_address is not None:
-                    made.bind((local_address, 0))
-                made.connect((host, port))
-            except BaseException:
-                made.close()
-                raise
-        return Stream(made)
+            failed: OSError | None = None
+            # An address needs no resolver; a name goes to the system's.
+            for family, _, _, _, place in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+                try:
+                    return Stream(self._connect(family, place, timeout, local_address))
+                except OSError as error:
+                    failed = error
+            raise failed or OSError(f"{host} has no address")
+
+    def _connect(
+        self, family: int, place: tuple[Any, ...], timeout: float | None, local: str | None
+    ) -> Any:
+        made = self._host.socket(family, socket.SOCK_STREAM)
+        try:
+            made.settimeout(timeout)
+            if local is not None:
+                made.bind((local, 0))
+            made.connect(place)
+        except BaseException:
+            made.close()
+            raise
+        return made
 
 
 def _checked(response: httpx.Response) -> httpx.Response:

@@ -314,6 +314,10 @@ def test_verbose_shows_every_frame_of_http_2(capfdbinary):
         "< SETTINGS stream=0 ACK",
     ):
         assert line in lines, error
+    assert any(
+        line.startswith("> SETTINGS stream=0 HEADER_TABLE_SIZE=4096 ENABLE_PUSH=0")
+        for line in lines
+    )
     assert any(line.startswith("> WINDOW_UPDATE stream=0 window_increment=") for line in lines)
 
 

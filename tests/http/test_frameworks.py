@@ -78,22 +78,6 @@ def test_starlette_runs_with_lifespan_bodies_and_streams():
     run(main)
 
 
-def test_starlettes_websockets_run():
-    async def main():
-        async with Wired(app) as wired:
-            wire = wired.connect()
-            wire.feed(UPGRADE)
-            await settle(30)
-            assert wire.take().startswith(b"HTTP/1.1 101 ")
-            client = Connection(ConnectionType.CLIENT)
-            wire.feed(client.send(TextMessage(data="quiet")))
-            await settle(30)
-            client.receive_data(wire.take())
-            assert next(iter(client.events())) == TextMessage(data="QUIET")
-
-    run_virtual(main)
-
-
 # ---- FastAPI
 
 
@@ -161,17 +145,20 @@ def test_fastapi_runs_with_models_threads_and_background_tasks(version):
     run(main)
 
 
-def test_fastapis_websockets_run():
+@pytest.mark.parametrize(
+    ("served", "said", "heard"), [(app, "quiet", "QUIET"), (api, "LOUD", "loud")]
+)
+def test_websockets_of_frameworks_run(served, said, heard):
     async def main():
-        async with Wired(api) as wired:
+        async with Wired(served) as wired:
             wire = wired.connect()
             wire.feed(UPGRADE)
             await settle(60)
             assert wire.take().startswith(b"HTTP/1.1 101 ")
             client = Connection(ConnectionType.CLIENT)
-            wire.feed(client.send(TextMessage(data="LOUD")))
+            wire.feed(client.send(TextMessage(data=said)))
             await settle(60)
             client.receive_data(wire.take())
-            assert next(iter(client.events())) == TextMessage(data="loud")
+            assert next(iter(client.events())) == TextMessage(data=heard)
 
     run_virtual(main)

@@ -1,6 +1,7 @@
 """httpx as a client over our stack, asynchronous and blocking."""
 
 import asyncio
+import socket
 import threading
 from contextlib import contextmanager
 
@@ -129,6 +130,17 @@ def test_a_blocking_client_works_as_well(scheme, version):
         sent = bytes(range(256)) * 2000
         assert client.post(f"{scheme}://{SERVER}/echo", content=sent).content == sent
         assert len(client._transport._pool.connections) == 1
+
+
+def test_a_blocking_client_goes_by_names(monkeypatch):
+    found = socket.getaddrinfo
+
+    def resolve(host, port, **options):
+        return found({"server.test": SERVER}.get(host, host), port, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with blocking_client("HTTP/1.1") as client:
+        assert client.get("http://server.test/bytes/5").content == b"".join(content(0, 5))
 
 
 def test_a_blocking_client_times_out():
