@@ -296,7 +296,7 @@ class Backend(httpcore.NetworkBackend):
             # An address needs no resolver; a name goes to the system's.
             for family, _, _, _, place in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
                 try:
-                    return Stream(self._connect(family, place, timeout, local_address))
+                    return Stream(self._connect(family, place[:2], timeout, local_address))
                 except OSError as error:
                     failed = error
             raise failed or OSError(f"{host} has no address")
