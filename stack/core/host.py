@@ -57,6 +57,11 @@ class Host:
     run is to be repeated. Raises UsageError for addresses that no host can have.
     """
 
+    # What the host makes for its applications. A subclass that records takes others.
+    connection_class: type[Connection] = Connection
+    listener_class: type[Listener] = Listener
+    endpoint_class: type[UdpEndpoint] = UdpEndpoint
+
     def __init__(
         self,
         addresses: Sequence[str],
@@ -149,7 +154,7 @@ class Host:
     def _note_sent(self, out: Outbound, now: int) -> None:
         self.counters.count("IpOutRequests", out.count)
         if self.observed:
-            for data, why, detail in zip(out, out.whys, out.details, strict=True):
+            for data, why, detail in zip(out.whole(), out.whys, out.details, strict=True):
                 assert isinstance(why, Why)
                 self.publish(PacketSent(now, data, why, detail))
 
@@ -196,7 +201,7 @@ class Host:
         version, packed = self._bindable(address)
         if port == 0:
             port = next(p for p in self._ephemeral(self._any_path()) if p not in self.listeners)
-        listener = Listener(self, packed, version, port, max(backlog, 1), fast_open)
+        listener = self.listener_class(self, packed, version, port, max(backlog, 1), fast_open)
         others = self.listeners.setdefault(port, [])
         if any(listener.overlaps(other) for other in others):
             raise OSError(errno.EADDRINUSE, "Address already in use")
@@ -214,6 +219,10 @@ class Host:
         if not self.local.owns(packed):
             raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
         return parsed.version, packed
+
+    def unbound_udp(self, version: int = 0) -> UdpEndpoint:
+        """A UDP endpoint without a port, for IP version 4, 6, or both (0)."""
+        return self.udp.new(version)
 
     def open_udp(
         self,
@@ -339,7 +348,7 @@ class Host:
     def new_connection(self, path: "Path", state: State) -> Connection:
         """A connection for the four-tuple of `path`, entered in the flow table."""
         number = self.next_number()
-        connection = Connection(self, number, path, state)
+        connection = self.connection_class(self, number, path, state)
         if not lib.flow_insert(self.flows, path, number):
             raise OSError(errno.ENOMEM, "Cannot allocate memory")
         self.connections[number] = connection

@@ -2,13 +2,10 @@
 
 from collections.abc import Callable
 
-from stack._native import ffi, lib
 from stack.core.why import Reason
 from stack.link.base import Link
 from stack.wire.batch import Inbound, Outbound
 from stack.wire.pcapng import Writer
-
-VIRTIO_NEEDS_CSUM = 1  # virtio-net header, first byte: the device fills in the checksum
 
 
 class CaptureLink(Link):
@@ -34,10 +31,9 @@ class CaptureLink(Link):
         return batch
 
     def transmit(self, out: Outbound, now: int) -> None:
-        for index in range(out.count):
-            why, detail = out.whys[index], out.details[index]
+        for data, why, detail in zip(out.whole(), out.whys, out.details, strict=True):
             comment = why.explain(detail) if isinstance(why, Reason) else detail
-            self.writer.packet(now, whole_packet(out, index), comment, outbound=True)
+            self.writer.packet(now, data, comment, outbound=True)
         self.inner.transmit(out, now)
 
     def next_deadline(self) -> int | None:
@@ -56,15 +52,3 @@ class CaptureLink(Link):
     def close(self) -> None:
         self.inner.close()
         self.writer.close()
-
-
-def whole_packet(out: Outbound, index: int) -> bytes:
-    """A packet of the batch, with the checksum that was left to the device."""
-    data = out.bytes(index)
-    if not out.raw[index].vnet[0] & VIRTIO_NEEDS_CSUM:
-        return data
-    packet = ffi.new("struct packet *")
-    buffer = ffi.new("uint8_t[]", data)
-    if lib.packet_parse(packet, buffer, len(data), lib.PARSE_TRUST_CHECKSUM) == 0:
-        lib.packet_complete_checksum(packet, buffer)
-    return ffi.buffer(buffer, len(data))[:]

@@ -93,7 +93,7 @@ def _open(
     As in asyncio one that may broadcast is not connected, since answers come from others.
     """
     local, remote = pair
-    endpoint = driver.host.udp.new(4 if family == socket.AF_INET else 0)
+    endpoint = driver.host.unbound_udp(4 if family == socket.AF_INET else 0)
     endpoint.reuse_port = reuse_port
     endpoint.broadcast = allow_broadcast
     try:

@@ -49,7 +49,7 @@ class Stream:
         """
         sent = 0
         if more != self.connection.cork.more:
-            self.connection.cork.expect_more(self.connection, more)
+            self.connection.set("more", more)
         while True:
             sent += self._offer(data[sent:], urgent=urgent)
             if sent == len(data) or (sent and patience.timeout is not None):

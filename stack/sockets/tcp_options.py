@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
 from stack.core.ip.options import checked_options
-from stack.core.tcp import source_route
 from stack.core.tcp.config import TcpConfig
 from stack.core.tcp.congestion import ALGORITHMS
 from stack.core.tcp.connection import Connection
@@ -81,19 +80,24 @@ class Settings(Options):
     def apply(self, connection: Connection) -> None:
         """Gives a connection what is set."""
         for name, value in self.given.items():
-            LIVE[name].apply(connection, value)
+            LIVE[name].apply(name, connection, value)
 
 
 class _Live(NamedTuple):
-    """A setting of a connection: how its value is read, given to the connection and taken
-    from there, what it is before anyone has set it, and how what was set is told.
+    """A setting of a connection: how its value is read and taken from there, what it is
+    before anyone has set it, how what was set is told, and what one of it is to the
+    connection, which has all times in µs.
     """
 
     read: Callable[[bytes], Any]
-    apply: Callable[[Connection, Any], None]
     current: Callable[[Connection], int | bytes]
     unset: Callable[[Settings], int | bytes]
     shown: Callable[[Any], int | bytes] = int
+    unit: int = 1
+
+    def apply(self, name: str, connection: Connection, value: Any) -> None:
+        """Gives the value to a connection, under the name that it has there, too."""
+        connection.set(name, value if self.unit == 1 else value * self.unit)
 
 
 def _live(name: str, size: int = 4) -> Option:
@@ -109,7 +113,7 @@ def _live(name: str, size: int = 4) -> Option:
     def put(settings: Settings, value: bytes) -> None:
         settings.given[name] = live.read(value)
         if settings.connection is not None:
-            live.apply(settings.connection, settings.given[name])
+            live.apply(name, settings.connection, settings.given[name])
 
     return Option(get, put, size)
 
@@ -173,58 +177,7 @@ def _read_algorithm(value: bytes) -> str:
     return name
 
 
-# ---- giving to a connection -----------------------------------------------------------------
-
-
-def _set_nodelay(connection: Connection, on: bool) -> None:
-    connection.nodelay = on
-    if on:
-        # Weaker than the cork, but what waits by now leaves (tcp(7)).
-        connection.cork.push(connection)
-        connection.wants_output()
-
-
-def _set_keepalive(connection: Connection, on: bool) -> None:
-    connection.keepalive.set(connection, on, connection.host.now)
-
-
-def _keepalive(name: str, unit: int) -> Callable[[Connection, int], None]:
-    """A number of the keep-alive timer, which begins anew with it."""
-
-    def apply(connection: Connection, value: int) -> None:
-        setattr(connection.keepalive, name, value * unit)
-        _set_keepalive(connection, connection.keepalive.enabled)
-
-    return apply
-
-
-def _set_congestion(connection: Connection, name: str) -> None:
-    if name != connection.congestion.name:
-        connection.use_congestion(name)
-
-
-def _set_mss(connection: Connection, size: int) -> None:
-    connection.limit_mss(size or 0xFFFF)
-
-
-def _hops(version: int) -> Callable[[Connection, int], None]:
-    def apply(connection: Connection, hops: int) -> None:
-        if connection.version == version:
-            connection.path.ttl = connection.host.config.ttl if hops == -1 else hops
-
-    return apply
-
-
-def _traffic_class(version: int) -> Callable[[Connection, int], None]:
-    def apply(connection: Connection, value: int) -> None:
-        if connection.version == version:
-            connection.set_traffic_class(max(value, 0))
-
-    return apply
-
-
-def _pace(connection: Connection, rate: int) -> None:
-    connection.limit_pacing(rate)
+# ---- showing ---------------------------------------------------------------------------
 
 
 def _pad(name: str) -> bytes:
@@ -241,20 +194,11 @@ def _default_mss(settings: Settings) -> int:
     return 536 if settings.version == 4 else 1220
 
 
-def _hear_traffic_class(connection: Connection, on: bool) -> None:
-    connection.hears_traffic_class = on
-
-
 def _read_ip_options(value: bytes) -> bytes:
     try:
         return checked_options(value)
     except ValueError:
         raise error_of(errno.EINVAL) from None
-
-
-def _set_ip_options(connection: Connection, given: bytes) -> None:
-    if connection.version == 4:
-        source_route.give(connection, given, connection.host.now)
 
 
 def _ip_options(connection: Connection) -> bytes:
@@ -263,83 +207,61 @@ def _ip_options(connection: Connection) -> bytes:
 
 
 LIVE: dict[str, _Live] = {
-    "nodelay": _Live(_on, _set_nodelay, lambda c: int(c.nodelay), lambda _: 0),
-    "cork": _Live(_on, lambda c, on: c.cork.set(c, on), lambda c: int(c.cork.corked), lambda _: 0),
-    "quickack": _Live(
-        _on, lambda c, on: c.acks.set_quick(c, on), lambda c: int(c.acks.quick), lambda _: 1
-    ),
-    "keepalive": _Live(_on, _set_keepalive, lambda c: int(c.keepalive.enabled), lambda _: 0),
+    "nodelay": _Live(_on, lambda c: int(c.nodelay), lambda _: 0),
+    "cork": _Live(_on, lambda c: int(c.cork.corked), lambda _: 0),
+    "quickack": _Live(_on, lambda c: int(c.acks.quick), lambda _: 1),
+    "keepalive": _Live(_on, lambda c: int(c.keepalive.enabled), lambda _: 0),
     "keepidle": _Live(
         _within(_TIMES),
-        _keepalive("idle", _SECOND),
         lambda c: c.keepalive.idle // _SECOND,
         lambda _: 7200,
+        unit=_SECOND,
     ),
     "keepintvl": _Live(
         _within(_TIMES),
-        _keepalive("interval", _SECOND),
         lambda c: c.keepalive.interval // _SECOND,
         lambda _: 75,
+        unit=_SECOND,
     ),
-    "keepcnt": _Live(
-        _within(_PROBES), _keepalive("count", 1), lambda c: c.keepalive.count, lambda _: 9
-    ),
+    "keepcnt": _Live(_within(_PROBES), lambda c: c.keepalive.count, lambda _: 9),
     "user_timeout": _Live(
-        _within(range(1 << 31)),
-        lambda c, ms: c.set_user_timeout(ms * _MS),
-        lambda c: c.user_timeout // _MS,
-        lambda _: 0,
+        _within(range(1 << 31)), lambda c: c.user_timeout // _MS, lambda _: 0, unit=_MS
     ),
     "congestion": _Live(
         _read_algorithm,
-        _set_congestion,
         lambda c: _pad(c.congestion.name),
         lambda s: _pad(s.defaults.congestion),
         _pad,
     ),
-    "pacing": _Live(_read_rate, _pace, lambda c: _rate(c.pacer.limit), lambda _: _rate(0), _rate),
-    "mss": _Live(_read_mss, _set_mss, lambda c: int(c.tcb.snd_mss), _default_mss),
+    "pacing": _Live(_read_rate, lambda c: _rate(c.pacer.limit), lambda _: _rate(0), _rate),
+    "mss": _Live(_read_mss, lambda c: int(c.tcb.snd_mss), _default_mss),
     "send_buffer": _Live(
         _read_buffer,
-        lambda c, size: c.send_buffer.fix(c, size),
         lambda c: int(c.tcb.snd.limit),
         lambda s: s.defaults.send_buffer or s.defaults.first_send_buffer,
     ),
     "receive_buffer": _Live(
         _read_buffer,
-        lambda c, size: c.receive_buffer.fix(c, size),
         lambda c: int(c.tcb.rcv_wnd_max),
         lambda s: s.defaults.receive_buffer or s.defaults.first_receive_buffer,
     ),
-    "urgent_inline": _Live(
-        _on,
-        lambda c, on: setattr(c.urgent, "inline", on),
-        lambda c: int(c.urgent.inline),
-        lambda _: 0,
-    ),
+    "urgent_inline": _Live(_on, lambda c: int(c.urgent.inline), lambda _: 0),
     "tos": _Live(
         lambda value: _small(value) & 0xFC,
-        _traffic_class(4),
         lambda c: c.path.traffic_class & 0xFC if c.version == 4 else 0,
         lambda _: 0,
     ),
     "tclass": _Live(
         lambda value: max(_within(range(-1, 256))(value), 0) & 0xFC,
-        _traffic_class(6),
         lambda c: c.path.traffic_class & 0xFC if c.version == 6 else 0,
         lambda _: 0,
     ),
-    "recvtos": _Live(
-        lambda v: bool(_small(v)),
-        _hear_traffic_class,
-        lambda c: int(c.hears_traffic_class),
-        lambda _: 0,
-    ),
-    "ip_options": _Live(_read_ip_options, _set_ip_options, _ip_options, lambda _: b"", bytes),
-    "ttl": _Live(_read_hops, _hops(4), lambda c: c.path.ttl, lambda _: 64),
-    "hops": _Live(_within(range(-1, 256)), _hops(6), lambda c: c.path.ttl, lambda _: 64),
+    "recvtos": _Live(lambda v: bool(_small(v)), lambda c: int(c.hears_traffic_class), lambda _: 0),
+    "ip_options": _Live(_read_ip_options, _ip_options, lambda _: b"", bytes),
+    "ttl": _Live(_read_hops, lambda c: c.path.ttl, lambda _: 64),
+    "hops": _Live(_within(range(-1, 256)), lambda c: c.path.ttl, lambda _: 64),
 }
-"""What can be set on a connection, by names of our own."""
+"""What can be set on a connection, by the names of `stack.core.tcp.settings`."""
 
 
 # ---- what is not the connection's -----------------------------------------------------------

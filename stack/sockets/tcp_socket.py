@@ -260,7 +260,7 @@ class Socket(SocketBase):
         assert self._stream
         connection, sent = self._stream.connection, 0
         if fast_open_client.has_cookie(connection) and data:
-            sent = fast_open_client.load(connection, data, self._driver.now())
+            sent = connection.send_with_syn(data, self._driver.now())
         if patience.timeout == 0:
             if sent:
                 return sent

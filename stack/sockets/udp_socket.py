@@ -37,7 +37,7 @@ class UdpSocket(SocketBase):
     def __init__(self, host: "BlockingHost", family: socket.AddressFamily) -> None:
         super().__init__(host, family)
         with self._driver.lock:
-            self._endpoint = host.host.udp.new(4 if family == socket.AF_INET else 0)
+            self._endpoint = host.host.unbound_udp(4 if family == socket.AF_INET else 0)
             self._endpoint.owner = self._waiting
         self._settings: UdpOptions = UdpOptions(self._endpoint, self._version)
         self._shut_reading = False

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stack._native import Array, Batch, Bytes, Outgoing, Packet
 
 CAPACITY = lib.BATCH_PACKETS
+_VIRTIO_NEEDS_CSUM = 1  # virtio-net header, first byte: the device fills in the checksum
 PACKET_MAX = 40 + 65535  # an IPv6 header and the longest payload it can announce
 
 
@@ -68,6 +69,19 @@ class Inbound:
             kept.append(view)
             lib.packet_parse(slots[index], view, len(data), 0)
         raw.count = len(kept)
+
+    def fill_offloaded(self, packets: Iterable[tuple[bytes, int, int]]) -> None:
+        """Like `fill`, with packets as a device hands them over that does a part of the work:
+        each with its VNET_ flags and the size (bytes) of the segments it was joined from.
+        """
+        given = list(packets)
+        self.fill(data for data, _, _ in given)
+        for index, (data, flags, gso_size) in enumerate(given):
+            packet = self._slots[index]
+            if flags:
+                lib.packet_parse(packet, self._kept[index], len(data), lib.PARSE_TRUST_CHECKSUM)
+            packet.vnet_flags = flags
+            packet.gso_size = gso_size
 
     def slot(self, index: int) -> "Packet":
         """A packet by its place, 0…63."""
@@ -164,8 +178,23 @@ class Outbound:
         view = ffi.buffer(scratch)
         return [view[: copy(slot, scratch, PACKET_MAX)] for slot in self._slots[begin:end]]
 
+    def whole(self) -> list[builtins.bytes]:
+        """A copy of every packet, with the checksum filled in that was left to a device."""
+        return [
+            _with_checksum(data) if slot.vnet[0] & _VIRTIO_NEEDS_CSUM else data
+            for slot, data in zip(self._slots, self.copies(), strict=False)
+        ]
+
     def __len__(self) -> int:
         return self.count
 
     def __iter__(self) -> Iterator[builtins.bytes]:
         return iter(self.copies())
+
+
+def _with_checksum(data: bytes) -> bytes:
+    packet = ffi.new("struct packet *")
+    buffer = ffi.new("uint8_t[]", data)
+    if lib.packet_parse(packet, buffer, len(data), lib.PARSE_TRUST_CHECKSUM) == 0:
+        lib.packet_complete_checksum(packet, buffer)
+    return ffi.buffer(buffer, len(data))[:]

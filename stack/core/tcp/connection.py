@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from stack._native import ffi, lib
 from stack.core.events import ApplicationCalled, CwndChanged, StateChanged, TimerStarted
 from stack.core.ready import Ready
-from stack.core.tcp import congestion, handshake, info, timeouts, window
+from stack.core.tcp import congestion, fast_open_client, handshake, info, timeouts, window
 from stack.core.tcp.acks import AckPolicy
 from stack.core.tcp.cork import Cork
 from stack.core.tcp.ecn import Ecn
@@ -25,6 +25,7 @@ from stack.core.tcp.prr import ProportionalRateReduction
 from stack.core.tcp.reassembly import Reassembly
 from stack.core.tcp.receive_buffer import ReceiveBuffer
 from stack.core.tcp.send_buffer import SendBuffer
+from stack.core.tcp.settings import SETTINGS, Value
 from stack.core.tcp.states import SENDING, Cause, State, follow
 from stack.core.tcp.timers import COUNT, Timer
 from stack.core.tcp.undo import Undo
@@ -267,6 +268,10 @@ class Connection:
 
     # What the application may set.
 
+    def set(self, setting: str, value: Value) -> None:
+        """Gives one of SETTINGS a value. Raises KeyError for a name that is none of them."""
+        SETTINGS[setting](self, value)
+
     def set_user_timeout(self, timeout: int) -> None:
         """How long (µs) data may stay unacknowledged; 0 is the configured R2 (MUST-21)."""
         self.user_timeout = timeout
@@ -337,6 +342,12 @@ class Connection:
         if taken:
             self.urgent.begin(self)
         return taken
+
+    def send_with_syn(self, data: Buffer, now: int) -> int:
+        """Like `send`, before the SYN has left, which carries what fits where the server
+        allowed that before (TCP Fast Open, RFC 7413).
+        """
+        return fast_open_client.load(self, data, now)
 
     def receive_urgent(self, *, keep: bool = False) -> bytes:
         """The last urgent octet where it is not `urgent.inline`, once, or more often with

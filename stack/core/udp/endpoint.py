@@ -19,7 +19,7 @@ Buffer = bytes | bytearray | memoryview
 
 
 class UdpEndpoint:
-    """Sends and receives datagrams; made by `Host.open_udp`, or unbound by `UdpPorts.new`.
+    """Sends and receives datagrams; made by `Host.open_udp`, or by `Host.unbound_udp`.
 
     `version` says what it takes: 4, 6, or 0 for both. Before anything is sent or received
     it needs a port: `bind` gives it one, or else the first call that sends or connects.

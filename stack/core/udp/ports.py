@@ -37,7 +37,7 @@ class UdpPorts:
 
     def new(self, version: int) -> UdpEndpoint:
         """An endpoint without a port for IP version 4, 6, or both (0)."""
-        endpoint = UdpEndpoint(self.host, version, self.host.next_number())
+        endpoint = self.host.endpoint_class(self.host, version, self.host.next_number())
         self._endpoints[endpoint.number] = endpoint
         return endpoint
 

@@ -1,0 +1,123 @@
+"""What an application may set on a connection, by name: sizes in bytes, times in µs, rates in
+bytes a second.
+
+A name is one place for everybody who sets things: sockets, transports, and the recorder of a
+run, which has to see every input of a host.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from stack.core.tcp import source_route
+
+if TYPE_CHECKING:
+    from stack.core.tcp.connection import Connection
+
+Value = bool | int | str | bytes
+
+
+def _nodelay(connection: "Connection", on: bool) -> None:
+    connection.nodelay = on
+    if on:
+        # Weaker than the cork, but what waits by now leaves (tcp(7)).
+        connection.cork.push(connection)
+        connection.wants_output()
+
+
+def _cork(connection: "Connection", on: bool) -> None:
+    connection.cork.set(connection, on)
+
+
+def _more(connection: "Connection", more: bool) -> None:
+    connection.cork.expect_more(connection, more)
+
+
+def _quickack(connection: "Connection", on: bool) -> None:
+    connection.acks.set_quick(connection, on)
+
+
+def _keepalive(connection: "Connection", on: bool) -> None:
+    connection.keepalive.set(connection, on, connection.host.now)
+
+
+def _keepalive_number(name: str) -> Callable[["Connection", int], None]:
+    """A number of the keep-alive timer, which begins anew with it."""
+
+    def apply(connection: "Connection", value: int) -> None:
+        setattr(connection.keepalive, name, value)
+        _keepalive(connection, connection.keepalive.enabled)
+
+    return apply
+
+
+def _congestion(connection: "Connection", name: str) -> None:
+    if name != connection.congestion.name:
+        connection.use_congestion(name)
+
+
+def _mss(connection: "Connection", size: int) -> None:
+    connection.limit_mss(size or 0xFFFF)
+
+
+def _send_buffer(connection: "Connection", size: int) -> None:
+    connection.send_buffer.fix(connection, size)
+
+
+def _receive_buffer(connection: "Connection", size: int) -> None:
+    connection.receive_buffer.fix(connection, size)
+
+
+def _urgent_inline(connection: "Connection", on: bool) -> None:
+    connection.urgent.inline = on
+
+
+def _traffic_class(version: int) -> Callable[["Connection", int], None]:
+    def apply(connection: "Connection", value: int) -> None:
+        if connection.version == version:
+            connection.set_traffic_class(max(value, 0))
+
+    return apply
+
+
+def _hops(version: int) -> Callable[["Connection", int], None]:
+    """A hop count; -1 is the host's own."""
+
+    def apply(connection: "Connection", hops: int) -> None:
+        if connection.version == version:
+            connection.path.ttl = connection.host.config.ttl if hops == -1 else hops
+
+    return apply
+
+
+def _hears_traffic_class(connection: "Connection", on: bool) -> None:
+    connection.hears_traffic_class = on
+
+
+def _ip_options(connection: "Connection", given: bytes) -> None:
+    if connection.version == 4:
+        source_route.give(connection, given, connection.host.now)
+
+
+SETTINGS: dict[str, Callable[["Connection", Any], None]] = {
+    "nodelay": _nodelay,
+    "cork": _cork,
+    "more": _more,
+    "quickack": _quickack,
+    "keepalive": _keepalive,
+    "keepidle": _keepalive_number("idle"),
+    "keepintvl": _keepalive_number("interval"),
+    "keepcnt": _keepalive_number("count"),
+    "user_timeout": lambda c, timeout: c.set_user_timeout(timeout),
+    "congestion": _congestion,
+    "pacing": lambda c, rate: c.limit_pacing(rate),
+    "mss": _mss,
+    "send_buffer": _send_buffer,
+    "receive_buffer": _receive_buffer,
+    "urgent_inline": _urgent_inline,
+    "tos": _traffic_class(4),  # of IPv4 only; "tclass" and "hops" of IPv6 only
+    "tclass": _traffic_class(6),
+    "recvtos": _hears_traffic_class,
+    "ip_options": _ip_options,
+    "ttl": _hops(4),
+    "hops": _hops(6),
+}
