@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 import stack
-from stack.cli import cert, doctor, drill, fetch, run, serve, trace
+from stack.cli import cert, doctor, drill, fetch, replay, run, serve, trace
 from stack.cli.options import Parser
 from stack.errors import UsageError
 
@@ -59,6 +59,6 @@ def _parser() -> Parser:
     subparsers = parser.add_subparsers(
         title="commands", metavar="COMMAND", required=True, dest="subcommand"
     )
-    for module in (run, serve, fetch, trace, drill, cert, doctor):
+    for module in (run, serve, fetch, trace, replay, drill, cert, doctor):
         module.add_parser(subparsers)
     return parser

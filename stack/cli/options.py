@@ -45,6 +45,7 @@ class WatchOptions:
 
     trace: bool
     capture: Path | None
+    record: Path | None
     impairments: ImpairmentSpec | None
     seed: int | None
     busy_poll: int = 0
@@ -77,6 +78,12 @@ def add_watch_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.pcapng",
         type=Path,
         help="write the packets for Wireshark: reasons as comments, TLS decrypted",
+    )
+    parser.add_argument(
+        "--record",
+        metavar="FILE",
+        type=Path,
+        help="write down all that the stack is given, for `tunstack replay`; grows with the traffic",
     )
     parser.add_argument(
         "--impair",
@@ -146,11 +153,15 @@ def read_watch_options(args: argparse.Namespace) -> WatchOptions:
     """Raises UsageError when the options contradict each other or cannot be used."""
     if getattr(args, "quiet", False) and args.trace:
         raise UsageError("--trace and --quiet contradict each other: give one of them")
-    if args.capture is not None and not args.capture.parent.is_dir():
-        raise UsageError(f"--capture {args.capture}: there is no folder {args.capture.parent}")
+    for name, path in (("--capture", args.capture), ("--record", args.record)):
+        if path is not None and not path.parent.is_dir():
+            raise UsageError(f"{name} {path}: there is no folder {path.parent}")
+    if args.record is not None and args.record == args.capture:
+        raise UsageError("--record and --capture write files of their own: name two")
     return WatchOptions(
         trace=args.trace,
         capture=args.capture,
+        record=args.record,
         impairments=None if args.impair is None else parse_impairments(args.impair),
         seed=args.seed,
         busy_poll=args.busy_poll,

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from stack.http.server import HttpServer
     from stack.http.service import AccessRecord
     from stack.observe.capture import Capture
+    from stack.observe.recording.recorder import Recorder
 
 GRACE = 1.0
 """Seconds that requests under way get at the end."""
@@ -73,13 +75,15 @@ async def open_host(
         if watch.impairments is not None:
             seed = int.from_bytes(urandom(8)) if watch.seed is None else watch.seed
             link = ImpairedLink(link, watch.impairments, seed)
-        host = Host(
+        epoch = time.time_ns() // 1000 - round(asyncio.get_running_loop().time() * 1e6)
+        make = Host if watch.record is None else _recorder(watch.record, epoch, exits).host
+        host = make(
             [str(address) for address in addresses],
             random_bytes=watch.random_bytes(),
             config=CONFIG,
             mtu=link.mtu,
         )
-        _observe(host, addresses, watch, exits)
+        _observe(host, addresses, watch, epoch, exits)
         running = AsyncHost(host, link, busy_poll=watch.busy_poll)
         yield await exits.enter_async_context(running)
 
@@ -194,13 +198,19 @@ def key_logger(host: AsyncHost) -> Callable[[str], None]:
 
 
 def _observe(
-    host: Host, addresses: Sequence[Interface], watch: WatchOptions, exits: AsyncExitStack
+    host: Host,
+    addresses: Sequence[Interface],
+    watch: WatchOptions,
+    epoch: int,
+    exits: AsyncExitStack,
 ) -> None:
-    """Attaches those who watch. What they have open is closed behind the host's last packet."""
+    """Attaches those who watch. What they have open is closed behind the host's last packet.
+    `epoch`, added to the host's time, makes µs since 1970.
+    """
     if watch.capture is not None:
         from stack.observe.capture import Capture
 
-        capture = Capture(watch.capture)
+        capture = Capture(watch.capture, epoch_us=epoch)
         exits.callback(_finish, capture, watch.capture)
         host.observe(capture)
     if watch.trace:
@@ -210,6 +220,21 @@ def _observe(
         trace = TextTrace(_write_stderr, colour=sys.stderr.isatty(), ours=ours)
         host.observe(trace)
         exits.callback(trace.flush)
+
+
+def _recorder(path: Path, epoch: int, exits: AsyncExitStack) -> "Recorder":
+    """Begins a recording, which ends behind the host's last call."""
+    from stack.observe.recording.recorder import Recorder
+
+    recorder = Recorder(path, epoch_us=epoch)
+
+    def finish() -> None:
+        recorder.close()
+        if recorder.error:
+            _write_stderr(f"tunstack: --record {path}: {recorder.error}\n")
+
+    exits.callback(finish)
+    return recorder
 
 
 def _finish(capture: "Capture", path: Path) -> None:

@@ -56,13 +56,19 @@ class Network:
     # What there is.
 
     def host(
-        self, name: str, *addresses: str, config: HostConfig | None = None, mtu: int = 1500
+        self,
+        name: str,
+        *addresses: str,
+        config: HostConfig | None = None,
+        mtu: int = 1500,
+        make: Callable[..., Host] = Host,
     ) -> Host:
         """A host with `addresses` such as "192.0.2.1/24"; its randomness comes from the seed.
+        `make` makes it in the place of `Host`, as `Recorder.host` does.
 
         Raises UsageError when there is a host or router of that name.
         """
-        host = Host(addresses, random_bytes=self._chance(name), config=config, mtu=mtu)
+        host = make(addresses, random_bytes=self._chance(name), config=config, mtu=mtu)
         self.hosts[name] = host
         self._stations[host] = _HostStation(self, name, host)
         return host

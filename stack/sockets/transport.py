@@ -85,7 +85,7 @@ class TcpTransport(_FlowControlMixin):
             server.attach(self)
         connection.owner = self
         if server is None:
-            connection.urgent.inline = False  # a listener's connections have it from there
+            connection.set("urgent_inline", False)  # a listener's connections have it from there
             loop.call_soon(self._begin, waiter)
         else:
             # The driver is about to send: an answer to what has arrived already can leave with
