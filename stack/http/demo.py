@@ -1,6 +1,7 @@
 """The ASGI application that answers when nobody brings one of his own."""
 
 import asyncio
+import base64
 import hashlib
 import math
 import re
@@ -32,6 +33,7 @@ PATHS = """\
 /sha256                      the SHA-256 of the body of your request
 /slow?seconds=S              an answer after S seconds
 /stream?count=N&interval=S   N lines, one every S seconds
+/around                      what stands around a response: a hint, a page pushed ahead, a trailer
 """
 
 TEXT = (b"content-type", b"text/plain; charset=utf-8")
@@ -227,6 +229,25 @@ async def _stream(scope: Scope, _receive: Receive, send: Send) -> None:
     await _part(send, b"", more=False)
 
 
+async def _around(scope: Scope, _receive: Receive, send: Send) -> None:
+    """As much of it as this connection can have: a push takes HTTP/2 and a willing client."""
+    offered = scope["extensions"]
+    if "http.response.early_hint" in offered:
+        links = [b"</bytes/1000>; rel=preload; as=fetch"]
+        await send({"type": "http.response.early_hint", "links": links})
+    if "http.response.push" in offered:
+        await send({"type": "http.response.push", "path": "/bytes/1000", "headers": []})
+    body = b"A hint came before this, and its digest comes behind it.\n"
+    trailers = "http.response.trailers" in offered
+    headers = [TEXT, (b"trailer", b"content-digest")] if trailers else [TEXT]
+    start = {"type": "http.response.start", "status": 200, "headers": headers}
+    await send({**start, "trailers": trailers})
+    await _part(send, body, more=False)
+    if trailers:
+        digest = b"sha-256=:" + base64.b64encode(hashlib.sha256(body).digest()) + b":"  # RFC 9530
+        await send({"type": "http.response.trailers", "headers": [(b"content-digest", digest)]})
+
+
 # ---- what the pages have in common
 
 READ = ("GET", "HEAD")
@@ -238,6 +259,7 @@ _ROUTES: dict[str, tuple[tuple[str, ...], Answer]] = {
     "/sha256": (("POST", "PUT"), _sha256),
     "/slow": (READ, _slow),
     "/stream": (READ, _stream),
+    "/around": (READ, _around),
 }
 
 

@@ -49,7 +49,11 @@ RFCS: tuple[tuple[str, str, str], ...] = (
             "2.4(f); 3.1; 3.3; 3.4; 4.2"
         ),
     ),
-    ("4821", "Packetization layer path MTU discovery", "5.2; 7.2; 7.3; 7.4; 7.6.1; 7.6.2; 7.6.4; 7.7"),
+    (
+        "4821",
+        "Packetization layer path MTU discovery",
+        "5.2; 7.2; 7.3; 7.4; 7.6.1; 7.6.2; 7.6.4; 7.7",
+    ),
     ("4987", "SYN flooding", "3.2; 3.6"),
     ("5461", "Soft errors", "2.1; 2.2; 4.1"),
     ("5482", "User timeout option", "3; 3.1; 3.2; 3.3; 3.4"),
