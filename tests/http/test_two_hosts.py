@@ -9,7 +9,9 @@ import pytest
 
 from stack.http.certificate import make_certificate
 from stack.http.demo import app, content
+from stack.http.fetch import Request, download, open_client
 from stack.http.limits import Limits
+from stack.http.partial import Partial
 from stack.http.server import HttpServer
 from tests.support.fetching import get as fetch
 from tests.support.two_hosts import SERVER, SERVER6, TwoHosts, run
@@ -148,3 +150,28 @@ def test_a_client_that_goes_cancels_the_application():
                 assert loop.time() < began + 10
 
     served(main)
+
+
+@pytest.mark.parametrize("version", ["1.1", "2-prior-knowledge"])
+def test_a_download_over_a_wire_that_goes_dead_is_gone_on_with(version, tmp_path):
+    file = Partial(tmp_path / "file")
+    request = Request(f"http://{SERVER}/bytes/3M")
+    whole = b"".join(content(0, 3 << 20))
+
+    async def main(site):
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        dead = site.hosts.wire.drop(lambda packet: loop.time() > began + 0.6)
+        async with open_client(site.hosts.client, version=version, timeout=5) as client:
+            with pytest.raises(TimeoutError):
+                await download(client, request, file)
+        kept = file.kept
+        assert 0 < kept < len(whole)
+        dead.remove()
+        async with open_client(site.hosts.client, version=version, timeout=5) as client:
+            response = await download(client, request, file, resume=True)
+        assert response.status_code == 206
+        assert int(response.headers["content-length"]) == len(whole) - kept
+        assert file.path.read_bytes() == whole
+
+    served(main, rate=20_000_000)

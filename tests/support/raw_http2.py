@@ -180,3 +180,10 @@ def talk(app, test, limits: Limits | None = None, *, greet: bool = True, **optio
             return await test(raw)
 
     return run_virtual(main)
+
+
+def headers(
+    raw: Raw, stream: int, section: list[tuple[str, str]], flags: int = END_HEADERS | END_STREAM
+) -> bytes:
+    """HEADERS with these fields."""
+    return frame(HEADERS, flags, stream, raw.block(section))
