@@ -90,13 +90,13 @@ class FrameReader:
                 if not (length or flags & END_STREAM):
                     self.empty += 1
             elif kind == HEADERS:
-                self._opens(int.from_bytes(data[at + 5 : at + 9], "big") & 0x7FFFFFFF)
+                self._opens(_stream(data, at))
             if kind in {PRIORITY, PRIORITY_UPDATE} or flags & WITH_PRIORITY:
                 wanted = min(length, LONGEST_UPDATE if kind == PRIORITY_UPDATE else 6)
                 if at + HEADER + wanted > size:
                     break
                 _signal(data, at, length, kind, flags, signals)
-                if kind == PRIORITY and not any(data[at + 5 : at + 9]):
+                if kind == PRIORITY and not _stream(data, at):
                     self.breach = "PRIORITY on stream 0"  # RFC 9113 §6.3
             counts[min(kind, UNKNOWN)] += 1
             at += HEADER + length
@@ -119,11 +119,16 @@ class FrameReader:
             self.breach = f"stream {stream} below one that was opened before"
 
 
+def _stream(data: bytes, at: int) -> int:
+    """The stream of the frame at `at`, without the reserved bit."""
+    return int.from_bytes(data[at + 5 : at + 9], "big") & 0x7FFFFFFF
+
+
 def _signal(
     data: bytes, at: int, length: int, kind: int, flags: int, signals: list[Signal]
 ) -> None:
     """Appends what the frame at `at` says about priorities, if it says so well."""
-    stream = int.from_bytes(data[at + 5 : at + 9], "big") & 0x7FFFFFFF
+    stream = _stream(data, at)
     begin = at + HEADER
     if kind == PRIORITY_UPDATE:
         if 4 <= length <= LONGEST_UPDATE:

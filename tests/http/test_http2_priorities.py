@@ -199,6 +199,7 @@ def test_frames_are_read_the_same_however_they_are_cut(data):
             update(5, b"u=1"),
             b"\x00\x00\x00\x00\x00\x00\x00\x00\x01",
             b"\x00\x00\x07\x01\x2d\x00\x00\x00\x07\x00\x00\x00\x00\x05\x0f\x82",
+            b"\x00\x00\x01\x01\x05\x00\x00\x00\x03\x82",  # a stream below an earlier one
         )
     )
     whole = FrameReader()
@@ -215,6 +216,7 @@ def test_frames_are_read_the_same_however_they_are_cut(data):
         found += reader.feed(stream[begin:end])
     assert found == expected
     assert reader.counts == whole.counts
+    assert reader.breach == whole.breach == "stream 3 below one that was opened before"
     assert reader.empty == whole.empty == 1
 
 
