@@ -4,6 +4,7 @@ The session frames, compresses and judges what the peer sends. Which stream send
 much a peer may take and when the connection ends is decided by who uses it.
 """
 
+import contextlib
 from base64 import urlsafe_b64decode
 from collections.abc import Iterable
 
@@ -96,7 +97,7 @@ class Engine(Connection):
         self._opened()
 
     def _opened(self) -> None:
-        self.set_local_window_size(self._limits.connection_window)
+        self.open_window(self._limits.connection_window)
         self.events()
         self._preface = self._announce_streams(super().data_to_send())
 
@@ -162,6 +163,14 @@ class Engine(Connection):
                 self.terminate_connection(code, last_stream_id=self._last_request)
             except NGH2Error:
                 return
+
+    def open_window(self, size: int, stream_id: int = 0) -> None:
+        """Announces a window for bodies: a larger one at once, a smaller one as data arrives.
+
+        Nothing happens for a stream that the peer has reset meanwhile.
+        """
+        with contextlib.suppress(NGH2Error):
+            self.set_local_window_size(size, stream_id=stream_id)
 
     def window(self, stream_id: int) -> int:
         """How many bytes of body the peer takes now on this stream."""

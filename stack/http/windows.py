@@ -29,8 +29,8 @@ PATIENCE = 8
 class WindowEngine(Protocol):
     """What is needed of the engine."""
 
-    def set_local_window_size(self, window_size: int, *, stream_id: int = 0) -> None:
-        """Announces a window; larger ones at once, smaller ones as data arrives."""
+    def open_window(self, size: int, stream_id: int = 0) -> None:
+        """Announces a window; a larger one at once, a smaller one as data arrives."""
 
     def ping(self, opaque_data: bytes) -> None:
         """Sends a PING."""
@@ -73,7 +73,7 @@ class ReceiveWindows:
 
     def _cover(self, size: int) -> None:
         self._covered = size
-        self._engine.set_local_window_size(self.connection)
+        self._engine.open_window(self.connection)
 
     def dropped(self, size: int) -> None:
         """What waited will not be taken by anybody."""
@@ -105,11 +105,11 @@ class ReceiveWindows:
                 room -= wanted - stream.window
                 stream.window = wanted
                 grown = True
-                self._engine.set_local_window_size(wanted, stream_id=number)
+                self._engine.open_window(wanted, number)
             stream.taken = 0
             largest = max(largest, stream.window)
         if SHARE * self._taken > self._base:
             self._base = min(SHARE * self._taken, self._limits.receive_memory)
-            self._engine.set_local_window_size(self.connection)
+            self._engine.open_window(self.connection)
         self._taken = 0
         self._due = 0 if grown else PATIENCE * largest

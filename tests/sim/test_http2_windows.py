@@ -16,6 +16,7 @@ from tests.support.raw_http2 import (
     SETTINGS,
     WINDOW_UPDATE,
     frame,
+    reset,
     talk,
 )
 from tests.support.two_hosts import SERVER, run
@@ -75,8 +76,8 @@ class Engine:
         self.windows: dict[int, int] = {}
         self.pings = 0
 
-    def set_local_window_size(self, window_size, *, stream_id=0):
-        self.windows[stream_id] = window_size
+    def open_window(self, size, stream_id=0):
+        self.windows[stream_id] = size
 
     def ping(self, opaque_data):
         self.pings += 1
@@ -198,5 +199,20 @@ def test_the_first_windows_are_small_and_nothing_is_asked_of_who_sends_little():
             await raw.send(frame(DATA, 0, 1, bytes(16_384)))
         await settle()
         assert raw.of(PING) == []
+
+    talk(counting, test)
+
+
+def test_a_stream_that_was_reset_while_it_was_measured_does_no_harm():
+    async def test(raw):
+        await raw.send(raw.request(1, end=False, method="PUT"))
+        for _ in range(12):
+            await raw.send(frame(DATA, 0, 1, bytes(16_384)))
+        (ping,) = raw.of(PING)
+        await raw.send(frame(PING, 1, 0, ping.payload) + reset(1))
+        await raw.send(raw.request(3, end=False, method="PUT"))
+        await raw.send(frame(DATA, END_STREAM, 3, b"x"))
+        assert raw.body(3) == b"1"
+        assert raw.goaway is None
 
     talk(counting, test)
