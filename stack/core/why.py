@@ -79,7 +79,7 @@ class Why(Reason):
     ECHO_REPLY = "echo reply", "RFC 792; RFC 4443 §4.2"
     ECHO_REQUEST = "echo request", "RFC 792; RFC 4443 §4.1"
     UNREACHABLE = "destination unreachable", "RFC 1122 §3.2.2.1; RFC 4443 §3.1"
-    PARAMETER_PROBLEM = "parameter problem", "RFC 4443 §3.4"
+    PARAMETER_PROBLEM = "parameter problem", "RFC 1122 §3.2.2.5; RFC 4443 §3.4"
     REASSEMBLY_TIMEOUT = "time exceeded: fragments missing", "RFC 792; RFC 4443 §3.3"
     HOP_LIMIT = "time exceeded: no hops left", "RFC 1812 §5.3.1; RFC 4443 §3.3"
     TOO_BIG = "packet too big for the next link", "RFC 1191 §4; RFC 4443 §3.2"
