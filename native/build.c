@@ -119,6 +119,23 @@ static uint8_t *put_fast_open(uint8_t *o, const struct emit *e, uint32_t room)
     return o + 2 + n;
 }
 
+/* With what pads it to whole words; left out where it does not fit. */
+static uint8_t *put_accecn(uint8_t *o, const struct emit *e, uint32_t room)
+{
+    uint32_t n = e->accecn_count < ACCECN_MAX ? e->accecn_count : ACCECN_MAX;
+    uint32_t padding = (4 - (2 + 3 * n) % 4) % 4, i;
+
+    if (padding + 2 + 3 * n > room)
+        return o;
+    memset(o, KIND_NOP, padding);
+    o += padding;
+    o[0] = e->accecn_order ? KIND_ACCECN_1 : KIND_ACCECN_0;
+    o[1] = (uint8_t)(2 + 3 * n);
+    for (i = 0; i < n; i++)
+        store24(o + 2 + 3 * i, e->accecn[i]);
+    return o + 2 + 3 * n;
+}
+
 /* Writes the options in the order and alignment that Linux uses, which middleboxes and
  * readers of traces are used to; returns their length, a multiple of four. */
 static uint32_t put_options(uint8_t *options, const struct emit *e)
@@ -152,6 +169,8 @@ static uint32_t put_options(uint8_t *options, const struct emit *e)
         o = put_fast_open(o, e, TCP_OPTIONS_MAX - (uint32_t)(o - options));
     if (e->options & OPTION_SACK)
         o = put_sack(o, e, TCP_OPTIONS_MAX - (uint32_t)(o - options));
+    if (e->options & OPTION_ACCECN)
+        o = put_accecn(o, e, TCP_OPTIONS_MAX - (uint32_t)(o - options));
     return (uint32_t)(o - options);
 }
 

@@ -32,6 +32,8 @@
 #define KIND_TIMESTAMPS 8
 #define KIND_USER_TIMEOUT 28
 #define KIND_FAST_OPEN 34
+#define KIND_ACCECN_0 172
+#define KIND_ACCECN_1 174
 
 /* Offsets of the checksum field within each transport header. */
 #define TCP_CHECKSUM_AT 16u
@@ -48,6 +50,11 @@ static inline uint32_t load32(const uint8_t *p)
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
+static inline uint32_t load24(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2];
+}
+
 static inline void store16(uint8_t *p, uint32_t value)
 {
     p[0] = (uint8_t)(value >> 8);
@@ -58,6 +65,12 @@ static inline void store32(uint8_t *p, uint32_t value)
 {
     store16(p, value >> 16);
     store16(p + 2, value);
+}
+
+static inline void store24(uint8_t *p, uint32_t value)
+{
+    p[0] = (uint8_t)(value >> 16);
+    store16(p + 1, value);
 }
 
 /* The field's value for a sum: its complement. */

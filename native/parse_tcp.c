@@ -1,4 +1,5 @@
-/* The TCP header's options (RFC 9293 §3.1, RFC 7323, RFC 2018, RFC 7413, RFC 5482). */
+/* The TCP header's options (RFC 9293 §3.1, RFC 7323, RFC 2018, RFC 7413, RFC 5482,
+ * RFC 9768). */
 #include "internal.h"
 
 #include <string.h>
@@ -21,6 +22,20 @@ static uint32_t parse_fast_open(struct packet *p, const uint8_t *cookie, uint32_
     p->fast_open_length = (uint8_t)length;
     memcpy(p->fast_open, cookie, length);
     return OPTION_FAST_OPEN;
+}
+
+/* Zero to three counters of three bytes; any other length is to be ignored (RFC 9768 §3.2.3). */
+static uint32_t parse_accecn(struct packet *p, const uint8_t *option, uint32_t length)
+{
+    uint32_t count = (length - 2) / 3, i;
+
+    if ((length - 2) % 3 != 0 || count > ACCECN_MAX)
+        return OPTION_UNKNOWN;
+    p->accecn_order = option[0] == KIND_ACCECN_1;
+    p->accecn_count = (uint8_t)count;
+    for (i = 0; i < count; i++)
+        p->accecn[i] = load24(option + 2 + 3 * i);
+    return OPTION_ACCECN;
 }
 
 /* Takes in one option of known kind; returns its OPTION_ bit, OPTION_UNKNOWN, or
@@ -58,6 +73,9 @@ static uint32_t parse_option(struct packet *p, const uint8_t *option, uint32_t l
         return OPTION_USER_TIMEOUT;
     case KIND_FAST_OPEN:
         return parse_fast_open(p, option + 2, length - 2);
+    case KIND_ACCECN_0:
+    case KIND_ACCECN_1:
+        return parse_accecn(p, option, length);
     default:
         return OPTION_UNKNOWN;
     }

@@ -31,8 +31,10 @@
 #define OPTION_ILLEGAL 0x40
 #define OPTION_FAST_OPEN 0x80
 #define OPTION_USER_TIMEOUT 0x100
+#define OPTION_ACCECN 0x200
 
 #define SACK_MAX 4
+#define ACCECN_MAX 3
 #define FAST_OPEN_MAX 16 /* bytes of a cookie (RFC 7413 §2) */
 
 /* Why a packet cannot be used. 0 is a good packet. */
@@ -111,6 +113,9 @@ struct packet {
     uint8_t fast_open_length; /* 0: a cookie is asked for */
     uint8_t fast_open[FAST_OPEN_MAX];
     uint16_t user_timeout;   /* granularity and value as on the wire (RFC 5482 §3.1) */
+    uint8_t accecn_order;    /* 0: E0B, CEB, E1B; 1: E1B, CEB, E0B (RFC 9768 §3.2.3) */
+    uint8_t accecn_count;    /* counters present, from the first on */
+    uint32_t accecn[3];      /* 24 bits each */
     const uint8_t *text;     /* bytes behind the transport header */
     uint32_t text_length;
     uint8_t icmp_type;
@@ -297,6 +302,9 @@ struct emit {
     uint8_t fast_open_length;
     uint8_t fast_open[FAST_OPEN_MAX];
     uint16_t user_timeout;
+    uint8_t accecn_order;
+    uint8_t accecn_count;
+    uint32_t accecn[3]; /* their low 24 bits leave */
     uint16_t ip_id;    /* IPv4 identification */
     uint16_t gso_size; /* above 0: one super-segment for the device to cut */
     uint8_t checksum_offload; /* leave the checksum to the device */

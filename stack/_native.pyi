@@ -83,6 +83,9 @@ class Packet:
     fast_open_length: int
     fast_open: _IntArray
     user_timeout: int
+    accecn_order: int
+    accecn_count: int
+    accecn: _IntArray
     text: Bytes
     text_length: int
     icmp_type: int
@@ -185,6 +188,9 @@ class Emit:
     fast_open_length: int
     fast_open: _IntArray
     user_timeout: int
+    accecn_order: int
+    accecn_count: int
+    accecn: _IntArray
     ip_id: int
     gso_size: int
     checksum_offload: int
@@ -223,7 +229,9 @@ class _Lib:
     OPTION_ILLEGAL: int
     OPTION_FAST_OPEN: int
     OPTION_USER_TIMEOUT: int
+    OPTION_ACCECN: int
     SACK_MAX: int
+    ACCECN_MAX: int
     FAST_OPEN_MAX: int
     VNET_NEEDS_CSUM: int
     VNET_DATA_VALID: int

@@ -14,7 +14,7 @@ static struct emit take_emit(struct input *in)
     e.flags = take16(in);
     e.window = take16(in);
     e.urgent = take16(in);
-    e.options = take16(in) & (0x1f | OPTION_FAST_OPEN | OPTION_USER_TIMEOUT);
+    e.options = take16(in) & (0x1f | OPTION_FAST_OPEN | OPTION_USER_TIMEOUT | OPTION_ACCECN);
     e.mss = take16(in);
     e.wscale = take8(in);
     e.sack_count = take8(in) % 6;
@@ -28,6 +28,10 @@ static struct emit take_emit(struct input *in)
     if (e.fast_open_length == 2)
         e.fast_open_length = 0;
     take_bytes(in, e.fast_open, sizeof e.fast_open);
+    e.accecn_order = take8(in) % 2;
+    e.accecn_count = take8(in) % (ACCECN_MAX + 1);
+    for (i = 0; i < ACCECN_MAX; i++)
+        e.accecn[i] = take32(in) & 0xffffff;
     return e;
 }
 
@@ -58,7 +62,11 @@ static void same_options(const struct packet *p, const struct emit *e)
         PROMISE(p->fast_open_length == e->fast_open_length);
         PROMISE(memcmp(p->fast_open, e->fast_open, e->fast_open_length) == 0);
     }
-    PROMISE(((p->options ^ e->options) & ~(OPTION_SACK | OPTION_FAST_OPEN)) == 0);
+    if (p->options & OPTION_ACCECN) {
+        PROMISE(p->accecn_order == e->accecn_order && p->accecn_count == e->accecn_count);
+        PROMISE(memcmp(p->accecn, e->accecn, 4u * e->accecn_count) == 0);
+    }
+    PROMISE(((p->options ^ e->options) & ~(OPTION_SACK | OPTION_FAST_OPEN | OPTION_ACCECN)) == 0);
 }
 
 /* A ring with n bytes that begin anywhere in its memory. */

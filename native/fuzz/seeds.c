@@ -58,6 +58,12 @@ static int save_tcp(const char *folder, uint8_t version)
     bad |= save(folder, "fast_open", version, data, outgoing_copy(&out, data, sizeof data));
     e.flags = FLAG_ACK;
     e.options = OPTION_SACK | OPTION_TIMESTAMPS;
+    e.sack_count = 1;
+    e.options |= OPTION_ACCECN;
+    e.accecn_count = ACCECN_MAX;
+    outgoing_tcp(&out, &path, &e, NULL, 0, 0);
+    bad |= save(folder, "accecn", version, data, outgoing_copy(&out, data, sizeof data));
+    e.options &= ~(uint32_t)OPTION_ACCECN & 0xffff;
     e.sack_count = 3;
     outgoing_tcp(&out, &path, &e, NULL, 0, 0);
     return bad | save(folder, "sack", version, data, outgoing_copy(&out, data, sizeof data));

@@ -141,6 +141,45 @@ static void a_cookie_that_does_not_fit_is_left_out(void)
     CHECK(p.options == (e.options & ~OPTION_FAST_OPEN) && p.user_timeout == 0x8005);
 }
 
+static void accecn_counters_of_any_number_are_written(void)
+{
+    struct path path = sample_path(4);
+    struct emit e = syn();
+    struct outgoing out;
+    struct packet p;
+    uint8_t n;
+
+    e.options = OPTION_ACCECN;
+    for (n = 0; n < 8; n++) {
+        e.accecn_order = n % 2;
+        e.accecn_count = n / 2;
+        e.accecn[0] = 0x01fffffe;
+        e.accecn[1] = 5;
+        e.accecn[2] = 0x800000;
+        CHECK(outgoing_tcp(&out, &path, &e, NULL, 0, 0) == 40u + (2u + 3u * (n / 2) + 3u) / 4u * 4u);
+        packet_parse(&p, out.head, out.head_length, 0);
+        CHECK(p.options == OPTION_ACCECN && p.accecn_order == n % 2 && p.accecn_count == n / 2);
+        CHECK(p.accecn[0] == (n / 2 > 0 ? 0xfffffeu : 0) && p.accecn[2] == (n / 2 > 2 ? 0x800000u : 0));
+    }
+}
+
+static void sack_goes_before_accecn(void)
+{
+    struct path path = sample_path(4);
+    struct emit e = syn();
+    struct outgoing out;
+    struct packet p;
+
+    e.options = OPTION_TIMESTAMPS | OPTION_SACK | OPTION_ACCECN;
+    e.accecn_count = ACCECN_MAX;
+    for (e.sack_count = 1; e.sack_count <= 3; e.sack_count++) {
+        outgoing_tcp(&out, &path, &e, NULL, 0, 0);
+        packet_parse(&p, out.head, out.head_length, 0);
+        CHECK(p.sack_count == e.sack_count);
+        CHECK(!(p.options & OPTION_ACCECN) == (e.sack_count > 1));
+    }
+}
+
 /* A ring whose `length` bytes begin `before` bytes in front of the wrap. */
 static void wrapped_ring(struct ring *r, uint32_t before, uint32_t length)
 {
@@ -295,6 +334,8 @@ int main(void)
     RUN(sack_blocks_are_those_that_fit);
     RUN(fast_open_cookies_are_padded_to_words);
     RUN(a_cookie_that_does_not_fit_is_left_out);
+    RUN(accecn_counters_of_any_number_are_written);
+    RUN(sack_goes_before_accecn);
     RUN(checksum_holds_for_text_split_at_any_byte);
     RUN(super_segments_carry_what_the_device_needs);
     RUN(one_segment_is_no_super_segment);

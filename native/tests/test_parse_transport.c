@@ -94,6 +94,26 @@ static void user_timeout_is_read(void)
     CHECK(p.options == OPTION_ILLEGAL);
 }
 
+static void accecn_is_read_in_both_orders_and_every_length(void)
+{
+    uint8_t options[20];
+    uint8_t n;
+
+    for (n = 0; n <= 14; n++) {
+        int good = n % 3 == 0 && n <= 9;
+        struct packet p;
+
+        memset(options, 0, sizeof options);
+        options[0] = n % 2 ? 174 : 172;
+        options[1] = (uint8_t)(2 + n);
+        memset(options + 2, 0x81, n);
+        p = parse_options(options, sizeof options);
+        CHECK(p.options == (good ? OPTION_ACCECN : OPTION_UNKNOWN));
+        CHECK(!good || (p.accecn_count == n / 3 && p.accecn_order == n % 2));
+        CHECK(!good || n == 0 || p.accecn[n / 3 - 1] == 0x818181);
+    }
+}
+
 static uint32_t tcp_packet(uint8_t *data, uint8_t version)
 {
     struct path path = sample_path(version);
@@ -253,6 +273,7 @@ int main(void)
     RUN(nothing_is_read_behind_end_of_options);
     RUN(fast_open_is_read_in_its_lengths_only);
     RUN(user_timeout_is_read);
+    RUN(accecn_is_read_in_both_orders_and_every_length);
     RUN(illegal_option_lengths_end_the_walk);
     RUN(tcp_fields_are_read);
     RUN(tcp_faults);

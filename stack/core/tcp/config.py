@@ -33,6 +33,7 @@ class TcpConfig:
     # Announce the scaled window in a segment of its own right after the handshake,
     # as BSD stacks do: the SYN could carry at most 65,535 (RFC 7323 §2.2).
     scaled_window_update: bool = False
+    accecn_option: bool = True  # accurate ECN counts bytes in an option, too (RFC 9768 §3.2.3)
     congestion: str = "cubic"
     initial_window: int = 10  # segments (RFC 6928)
     # Begin again with the initial window after an RTO of silence (RFC 5681 §4.1); else what

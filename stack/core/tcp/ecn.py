@@ -1,20 +1,21 @@
 """Explicit congestion notification: classic (RFC 3168) and accurate (RFC 9768).
 
 Classic ECN echoes "there was a mark" once a round trip; AccECN counts marks in three bits
-(AE, CWR, ECE, together the ACE field). The TCP options of AccECN are not sent: the field
-is the part that every peer has.
+(AE, CWR, ECE, together the ACE field) and bytes in a TCP option (`accecn_option`), which
+middleboxes may not let through.
 """
 
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from stack._native import lib
+from stack.core.tcp.accecn_option import AccEcnOption
 from stack.core.tcp.recovery_state import Recovery
 from stack.core.why import Why
 from stack.wire.sequence import geq, lt
 
 if TYPE_CHECKING:
-    from stack._native import Packet
+    from stack._native import Emit, Packet
     from stack.core.tcp.connection import Connection
 
 AE, CWR, ECE = lib.FLAG_AE, lib.FLAG_CWR, lib.FLAG_ECE
@@ -59,11 +60,13 @@ class Ecn:
         "_was_marked",
         "handshake_due",
         "mode",
+        "option",
         "sends_ect",
     )
 
     def __init__(self, wanted: str) -> None:
         self.mode = Mode.OFF
+        self.option: AccEcnOption | None = None  # with accurate ECN
         self.sends_ect = True  # new data goes out as capable of ECN
         self.handshake_due: int | None = None  # flags of the ACK that answers a SYN-ACK
         self._wanted = wanted
@@ -112,11 +115,17 @@ class Ecn:
             return False
         if self.mode is Mode.ACCURATE:
             self._syn_ack = _HANDSHAKE[seg.traffic_class & _CODEPOINT]
+            self.option = self.option or AccEcnOption()
         return True
 
     def syn_ack_flags(self) -> int:
         """Flags of our SYN-ACK."""
         return self._syn_ack
+
+    def offer(self, connection: "Connection", emit: "Emit") -> None:
+        """Adds the option to our SYN-ACK, but not to a repeated one."""
+        if self.option is not None and self._wanted != "off":
+            self.option.offer(connection, emit)
 
     def on_syn_ack(self, seg: "Packet") -> None:
         """The answer to our SYN (RFC 9768 table 2); a plain copy of it means no ECN."""
@@ -126,6 +135,9 @@ class Ecn:
             # Our SYN was not capable of ECN: whoever saw another codepoint saw it mangled.
             self.sends_ect = answer in (_HANDSHAKE[NOT_ECT], _RESERVED)
             self._note_syn_ack(seg.traffic_class & _CODEPOINT)
+            self.option = AccEcnOption()
+            if seg.options & lib.OPTION_ACCECN:
+                self.option.arrives(seg)
         elif answer == ECE and self.syn_flags():
             self.mode = Mode.CLASSIC
 
@@ -165,6 +177,9 @@ class Ecn:
             if marked:
                 self._count_marks(connection, seg)
             self._was_marked = marked
+            if self.option is not None and seg.text_length:
+                codepoint = seg.traffic_class & _CODEPOINT
+                self.option.on_data(connection, codepoint, seg.text_length)
         elif marked and seg.text_length:
             self._echo = True
         elif seg.flags & CWR:
@@ -189,14 +204,27 @@ class Ecn:
         """
         if self._told:
             self._told = False
+            if self.option is not None and seg.options & lib.OPTION_ACCECN:
+                self.option.arrives(seg)
             return False
         if self.mode is Mode.ACCURATE:
-            marks = 0 if _superseded(connection, seg) else self._new_marks(seg.flags)
+            marks = 0 if _superseded(connection, seg) else self._all_marks(seg)
         else:
             marks = bool(seg.flags & ECE)
         if marks and self._responds:
             self._reduce(connection, now)
         return bool(marks) and self._responds
+
+    def _all_marks(self, seg: "Packet") -> int:
+        """What field and option tell; where only the option does, the field went round."""
+        marks = self._new_marks(seg.flags)
+        if self.option is None or not seg.options & lib.OPTION_ACCECN:
+            return marks
+        marked = self.option.arrives(seg)
+        if marked and not marks:
+            marks = 8
+            self._ce_out += marks
+        return marks
 
     def _new_marks(self, flags: int) -> int:
         """By how much the peer's count went up, modulo 8.
@@ -245,6 +273,11 @@ class Ecn:
         self._unreported = 0
         count = self._ce_in & 7
         return (count & 1) * ECE | (count >> 1 & 1) * CWR | (count >> 2) * AE
+
+    def on_timeout(self, connection: "Connection") -> None:
+        """The retransmission timer ran out."""
+        if self.option is not None:
+            self.option.on_timeout(connection)
 
     @property
     def wants_single_segments(self) -> bool:

@@ -64,6 +64,8 @@ def emit(
         # A probe of the window is no new data yet (RFC 3168 §6.1.6).
         fresh = length > 0 and seq == tcb.snd_nxt and why is not Why.ZERO_WINDOW_PROBE
         _mark(connection, e, fresh)
+        if connection.ecn.option is not None:
+            connection.ecn.option.ride(connection, e, length, now)
     _build(connection, out, e, seq, (seq - tcb.snd_una) & MASK, length)
     out.push(why, detail)
     tcb.last_ack_sent = tcb.rcv_nxt
@@ -163,6 +165,8 @@ def emit_syn(connection: "Connection", out: "Outbound", now: int, why: Why, deta
     e.sack_count = 0
     e.window = window.in_syn(tcb)
     handshake.offer(connection, e)
+    if answering:
+        connection.ecn.offer(connection, e)
     e.tsval = connection.timestamp(now)
     e.tsecr = tcb.ts_recent if answering else 0
     text = connection.fast_open.text if connection.fast_open is not None else 0

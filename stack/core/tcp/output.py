@@ -41,9 +41,8 @@ def transmit(connection: "Connection", out: "Outbound", now: int) -> bool:
         return _syn(connection, out, now)
     if tcb.state in _NOT_YET and not fast_open.may_send(connection):
         return _before_established(connection, out, now)
-    if connection.ecn.handshake_due is not None and not out.full:
-        # What it tells of the SYN-ACK counts on a bare ACK only (RFC 9768 §3.2.2.1).
-        emit(connection, out, now, tcb.snd_nxt, _ACK, 0, Why.HANDSHAKE_DONE)
+    if connection.ecn.option is not None and not out.full:
+        _ack_first(connection, out, now)
     before = tcb.snd_nxt
     done = _send(connection, out, now)
     if tcb.snd_nxt != before:
@@ -64,6 +63,19 @@ def acknowledge(connection: "Connection", now: int) -> None:
     due = connection.acks.due
     if due is not None and not out.full:
         emit(connection, out, now, connection.tcb.snd_nxt, _ACK, 0, due)
+
+
+def _ack_first(connection: "Connection", out: "Outbound", now: int) -> None:
+    """Accurate ECN has ACKs that cannot ride on data: what one tells of the SYN-ACK counts on
+    a bare ACK only (RFC 9768 §3.2.2.1), and full segments have no room for the option.
+    """
+    ecn, why = connection.ecn, connection.acks.due
+    if ecn.handshake_due is not None:
+        why = Why.HANDSHAKE_DONE
+    elif ecn.option is None or not ecn.option.needs_ack(connection, _unsent(connection), now):
+        return
+    if why is not None:
+        emit(connection, out, now, connection.tcb.snd_nxt, _ACK, 0, why)
 
 
 def _send(connection: "Connection", out: "Outbound", now: int) -> bool:

@@ -40,6 +40,7 @@ def _retransmission(connection: "Connection", now: int) -> None:
     if connection.mtu_report is not None:
         mtu_reports.on_timeout(connection, now)
     recovery.on_timeout(connection, now)
+    connection.ecn.on_timeout(connection)
     connection.host.counters.count("TCPTimeouts")
     tcb.backoff += 1
     if connection.mtu_probe is not None:
