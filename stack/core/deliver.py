@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from stack._native import ffi, lib
 from stack.core.ip import icmp
+from stack.core.ip.addresses import is_loopback
 from stack.core.ip.headers import Protocol
 from stack.core.ip.icmp import EchoReply, EchoRequest, IcmpError
 from stack.core.tcp import icmp_errors, mtu_reports
@@ -13,6 +14,7 @@ from stack.core.udp import icmp_errors as udp_errors
 from stack.core.udp.arrive import datagram_arrives
 from stack.core.why import Verdict, Why
 from stack.wire.address import raw
+from stack.wire.batch import LOOPED
 from stack.wire.icmp import Unreachable4, Unreachable6
 
 if TYPE_CHECKING:
@@ -124,7 +126,9 @@ def _check_addresses(host: "Host", packet: "Packet", now: int) -> Result:
     if not ours and not (local.listens_to(dst) or local.is_broadcast(dst)):
         host.counters.count("IpInAddrErrors")
         return Verdict.NOT_OURS, ""
-    if not local.is_valid_source(raw(packet.src)) or local.owns(raw(packet.src)):
+    src = raw(packet.src)
+    outside = not packet.vnet_flags & LOOPED
+    if not local.is_valid_source(src) or (outside and (local.owns(src) or is_loopback(dst))):
         host.counters.count("IpInBadSources")
         return Verdict.BAD_SOURCE, ""
     if packet.source_route and not host.config.accept_source_route:
@@ -181,6 +185,7 @@ def _reassemble(host: "Host", packet: "Packet", now: int) -> Result:
     rebuilt = ffi.new("struct packet *")
     data = ffi.from_buffer("uint8_t[]", whole)
     lib.packet_parse(rebuilt, data, len(whole), 0)
+    rebuilt.vnet_flags = packet.vnet_flags & LOOPED
     if rebuilt.fault or rebuilt.is_fragment:
         return _faulty(host, rebuilt, now) if rebuilt.fault else (Verdict.MALFORMED, "")
     verdict, _ = packet_arrives(host, rebuilt, now)

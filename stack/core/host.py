@@ -54,7 +54,9 @@ class Host:
     """One end system; `addresses` are like "192.0.2.2/24", `mtu` is in bytes.
 
     `random_bytes(n)` must give n unpredictable bytes, or the same ones each time where a
-    run is to be repeated. Raises UsageError for addresses that no host can have.
+    run is to be repeated. With `loopback` the host has 127.0.0.1 and ::1, too; its link must turn
+    around what it sends to itself (`stack.link.loopback`). Raises UsageError for addresses that
+    no host can have.
     """
 
     # What the host makes for its applications. A subclass that records takes others.
@@ -69,11 +71,12 @@ class Host:
         random_bytes: Callable[[int], bytes],
         config: HostConfig | None = None,
         mtu: int = 1500,
+        loopback: bool = False,
     ) -> None:
         if mtu < 1280:
             raise UsageError(f"an MTU of {mtu} is too small: IPv6 needs 1280 (RFC 8200 §5)")
         self.config = config if config is not None else HostConfig()
-        self.local = LocalAddresses(addresses)
+        self.local = LocalAddresses(addresses, loopback=loopback)
         self.mtu = mtu
         self.now = 0
         self.offload = False
@@ -191,19 +194,28 @@ class Host:
     # What applications ask for.
 
     def listen(
-        self, address: str | None, port: int, *, backlog: int = 128, fast_open: int = 0
+        self,
+        address: str | None,
+        port: int,
+        *,
+        backlog: int = 128,
+        fast_open: int = 0,
+        reuse_port: bool = False,
     ) -> Listener:
         """Listens on one address, on all of a version ("0.0.0.0", "::") or on all (None).
 
         Port 0 takes a free one. Of connections by TCP Fast Open, `fast_open` may wait for the
-        end of their handshake while the application has them already. Raises OSError EADDRNOTAVAIL or EADDRINUSE.
+        end of their handshake while the application has them already. With `reuse_port` others
+        that have it, too, may listen there. Raises OSError EADDRNOTAVAIL or EADDRINUSE.
         """
         version, packed = self._bindable(address)
         if port == 0:
             port = next(p for p in self._ephemeral(self._any_path()) if p not in self.listeners)
-        listener = self.listener_class(self, packed, version, port, max(backlog, 1), fast_open)
+        listener = self.listener_class(
+            self, packed, version, port, max(backlog, 1), fast_open, reuse_port=reuse_port
+        )
         others = self.listeners.setdefault(port, [])
-        if any(listener.overlaps(other) for other in others):
+        if any(listener.conflicts(other) for other in others):
             raise OSError(errno.EADDRINUSE, "Address already in use")
         others.append(listener)
         return listener
@@ -400,7 +412,12 @@ class Host:
             return None
         dst = raw(seg.dst)
         takers = [one for one in listeners if one.takes(seg.version, dst)]
-        return max(takers, key=lambda one: one.address is not None, default=None)
+        best = max((one.address is not None for one in takers), default=False)
+        takers = [one for one in takers if (one.address is not None) is best]
+        if len(takers) < 2:
+            return takers[0] if takers else None
+        # The same peer finds the same listener, as SYN cookies need it.
+        return takers[self.secrets.spread(self.path_back(seg), len(takers))]
 
     def path_back(self, seg: "Packet") -> "Path":
         """The path from us to the sender of `seg`."""

@@ -42,6 +42,11 @@ class Link(ABC):
     def on_change(self, call: Callable[[], None]) -> None:  # noqa: B027 - only virtual links need it
         """Has `call` called when `next_deadline` moved without a call to this link."""
 
+    @property
+    def pending(self) -> bool:
+        """Whether what was just transmitted is there to be received, as on a loopback."""
+        return False
+
     def set_offload(self, on: bool) -> None:  # noqa: B027 - most links have no offload
         """Switches offload at run time, where the link has any."""
 

@@ -55,6 +55,15 @@ class NamespacedCommand:
         with suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
+    def listens(self) -> bool:
+        """Whether anything in the namespace takes connections or datagrams by now."""
+        for name, state in (("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07")):
+            with suppress(OSError):
+                lines = Path(f"/proc/{self.pid}/net/{name}").read_text("ascii").splitlines()
+                if any(line.split()[3] == state for line in lines[1:]):
+                    return True
+        return False
+
     def wait(self) -> int:
         """Waits for the command; returns its exit status, 128 + signal when it was killed."""
         _, status = os.waitpid(self.pid, 0)

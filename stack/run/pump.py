@@ -82,7 +82,8 @@ class Pump:
         self._follow_observers()
         for _ in range(ROUNDS):
             self._transmit(now)
-            if not self._tell():
+            arrived = self.link.pending and self.receive(now)
+            if not self._tell() and not arrived:
                 return False
         return True
 

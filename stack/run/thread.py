@@ -4,6 +4,7 @@ import os
 import select
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -34,6 +35,7 @@ class ThreadDriver:
         """Why the link cannot be used any more."""
         self._pump = Pump(host, link, failed or self._raise_in_thread)
         self._closed = False
+        self._later: deque[Callable[[], None]] = deque()
         self._sleeping_until: int | None = None
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poller = select.epoll()
@@ -52,6 +54,13 @@ class ThreadDriver:
         """Has the thread flush; `calling` does the same without a change of threads."""
         if not self._closed:
             os.eventfd_write(self._wakeup, 1)
+
+    def later(self, call: Callable[[], None]) -> None:
+        """Has the thread do `call` with the lock held: for those who must not wait for the
+        lock, such as finalizers.
+        """
+        self._later.append(call)
+        self.wake()
 
     def condition(self) -> threading.Condition:
         """A condition on the lock of the host."""
@@ -120,6 +129,8 @@ class ThreadDriver:
     def _work(self) -> None:
         now = self.now()
         self._sleeping_until = now  # awake: a flush need not wake this thread
+        while self._later:
+            self._later.popleft()()
         try:
             if self.error is None:
                 self._pump.expire(now)

@@ -6,21 +6,24 @@ it choose TTL and type of service; RFC 3542 §6 gives IPv6 the same.
 
 import errno
 import ipaddress
+import operator
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stack.core.udp.datagram import Datagram, SendError
 from stack.core.udp.settings import IpSettings
 from stack.sockets import udp_options
+from stack.sockets.arguments import c_int, readable_view
 from stack.sockets.names import error_of
 from stack.sockets.udp_options import IP_PKTINFO, IP_RECVERR, IPV6_RECVERR, UdpOptions
 
 Item = tuple[int, int, bytes]
 GivenItem = tuple[int, int, bytes | bytearray | memoryview]
 
+_LARGEST = (1 << 31) - 1  # bytes, as C counts them
 _INTERFACE = 1  # the index of a host's only interface
 _INT = struct.Struct("i")
 _PKTINFO = struct.Struct("i4s4s")
@@ -94,6 +97,39 @@ def within(items: Iterable[Item], room: int) -> tuple[list[Item], int]:
     return held, 0
 
 
+def check_room(size: int, ancillary_size: int, call: str) -> None:
+    """Raises ValueError in the standard library's words for a size below 0."""
+    if size < 0:
+        raise ValueError(f"negative buffer size in {call}()")
+    if not 0 <= operator.index(ancillary_size) <= _LARGEST:
+        raise ValueError("invalid ancillary data buffer length")
+
+
+def checked(items: Iterable[GivenItem]) -> list[Item]:
+    """What was given to sendmsg. Raises TypeError, OverflowError."""
+    return [_checked(item) for item in items]
+
+
+def _checked(item: Any) -> Item:
+    if not isinstance(item, Sequence) or len(item) != 3:
+        wrong = f", not {len(item)}" if isinstance(item, Sequence) else ""
+        raise TypeError(
+            f"[sendmsg() ancillary data items]() argument must be sequence of length 3{wrong}"
+        )
+    level, kind, data = item
+    return c_int(level), c_int(kind), bytes(readable_view(data))
+
+
+def spread(data: bytes, views: Iterable[memoryview]) -> int:
+    """Puts the data into the views, one after the other; returns its length."""
+    rest = memoryview(data)
+    for view in views:
+        part = rest[: len(view)]
+        view[: len(part)] = part
+        rest = rest[len(part) :]
+    return len(data)
+
+
 class Given(NamedTuple):
     """What an application gave for one datagram; None where it gave nothing."""
 
@@ -116,8 +152,8 @@ class Given(NamedTuple):
 def given(items: Iterable[GivenItem]) -> Given:
     """Reads what was given to sendmsg. Raises OSError EINVAL for what has no meaning here."""
     found = Given()
-    for level, kind, data in items:
-        found = _take(found, level, kind, bytes(data))
+    for level, kind, data in checked(items):
+        found = _take(found, level, kind, data)
     return found
 
 
@@ -133,11 +169,13 @@ def _take(found: Given, level: int, kind: int, data: bytes) -> Given:
         case (socket.IPPROTO_IP, socket.IP_TTL):
             return found._replace(ttl=_number(data, 1))
         case (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT):
-            return found._replace(ttl=_number(data, 0))
+            return found._replace(ttl=_or_default(_number(data, -1)))
         case (socket.IPPROTO_IP, socket.IP_TOS) if len(data) == 1:
             return found._replace(traffic_class=data[0])
-        case (socket.IPPROTO_IP, socket.IP_TOS) | (socket.IPPROTO_IPV6, socket.IPV6_TCLASS):
+        case (socket.IPPROTO_IP, socket.IP_TOS):
             return found._replace(traffic_class=_number(data, 0))
+        case (socket.IPPROTO_IPV6, socket.IPV6_TCLASS):
+            return found._replace(traffic_class=_or_default(_number(data, -1)))
     raise error_of(errno.EINVAL)
 
 
@@ -152,3 +190,8 @@ def _number(data: bytes, lowest: int) -> int:
     if not lowest <= value <= 255:
         raise error_of(errno.EINVAL)
     return value
+
+
+def _or_default(value: int) -> int | None:
+    """-1 stands for what the socket has anyway (RFC 3542 §6.3, §6.5)."""
+    return None if value == -1 else value

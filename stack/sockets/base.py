@@ -2,8 +2,10 @@
 
 import socket
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
+from stack.sockets.arguments import readable_view
 from stack.sockets.file import FileObject, SocketFile
 from stack.sockets.options import Options
 from stack.sockets.waiting import Waiting
@@ -51,6 +53,19 @@ class SocketBase(ABC):
         """Closes, unless that is done; the caller holds the driver's lock."""
 
     @property
+    def host(self) -> "BlockingHost":
+        """The host that it is a socket of."""
+        return self._host
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Has `changed` called, with the lock held, whenever `readiness` may be another."""
+        self._waiting.watch = changed
+
+    @abstractmethod
+    def readiness(self) -> tuple[bool, bool]:
+        """Whether receiving (accepting) and sending would return at once, as poll tells it."""
+
+    @property
     def _version(self) -> int:
         return 4 if self.family == socket.AF_INET else 6
 
@@ -62,6 +77,8 @@ class SocketBase(ABC):
 
     def setsockopt(self, level: int, optname: int, value: int | bytes) -> None:
         """As socket.setsockopt. Raises OSError ENOPROTOOPT for what does nothing here."""
+        if not isinstance(value, int):
+            value = bytes(readable_view(value))
         with self._driver.calling():
             self._check_open()
             self._settings.set(level, optname, value)

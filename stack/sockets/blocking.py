@@ -1,11 +1,13 @@
 """Sockets that block, on a host of ours that a thread of its own drives."""
 
+import builtins
 import errno
 import ipaddress
 import socket
 import time
+from collections.abc import Mapping
 from socket import AF_INET, SOCK_STREAM, SocketKind
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, Self, TypeVar, overload
 
 from stack.core.host import Host
 from stack.link.base import Link
@@ -17,6 +19,9 @@ from stack.sockets.tcp_socket import Socket
 from stack.sockets.udp_socket import UdpSocket
 from stack.wire.address import pack
 
+Made = TypeVar("Made", bound=Socket | UdpSocket)
+
+_TYPES = 11  # of sockets, as Linux counts them
 _GLANCE = 0.005  # seconds
 _KINDS: dict[int, type[Socket] | type[UdpSocket]] = {
     socket.SOCK_STREAM: Socket,
@@ -64,19 +69,30 @@ class BlockingHost:
     ) -> Socket | UdpSocket:
         """A TCP socket, or a UDP one for SOCK_DGRAM.
 
-        Raises OSError EAFNOSUPPORT, ESOCKTNOSUPPORT, EPROTONOSUPPORT.
+        Raises OSError EAFNOSUPPORT, ESOCKTNOSUPPORT, EPROTONOSUPPORT, EINVAL.
         """
-        if family not in (socket.AF_INET, socket.AF_INET6):
-            raise error_of(errno.EAFNOSUPPORT)
-        kind = _KINDS.get(type & ~socket.SOCK_NONBLOCK & ~socket.SOCK_CLOEXEC)
-        if kind is None:
-            raise error_of(errno.ESOCKTNOSUPPORT)
-        if proto not in (0, kind.proto):
-            raise error_of(errno.EPROTONOSUPPORT)
-        made = kind(self, socket.AddressFamily(family))
+        made = self.open(_KINDS, family, type, proto)
         if type & socket.SOCK_NONBLOCK:
             made.setblocking(False)
         return made
+
+    def open(
+        self,
+        kinds: Mapping[int, builtins.type[Made]],
+        family: int,
+        type: int,  # noqa: A002 - the standard library's name
+        proto: int,
+    ) -> Made:
+        """The one of `kinds` that is asked for, by its type. Raises OSError as `socket` does."""
+        if family not in (socket.AF_INET, socket.AF_INET6):
+            raise error_of(errno.EAFNOSUPPORT)
+        bare = type & ~socket.SOCK_NONBLOCK & ~socket.SOCK_CLOEXEC
+        kind = kinds.get(bare)
+        if kind is None:
+            raise error_of(errno.ESOCKTNOSUPPORT if 0 < bare < _TYPES else errno.EINVAL)
+        if proto not in (0, kind.proto):
+            raise error_of(errno.EPROTONOSUPPORT)
+        return kind(self, socket.AddressFamily(family))
 
     def close(self, linger: float = 1.0) -> None:
         """Gives what was closed before up to `linger` seconds to reach its peer, resets what

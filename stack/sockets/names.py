@@ -10,6 +10,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 SocketName = tuple[str, int] | tuple[str, int, int, int]
 
 _WILDCARD = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
+_FLOW_LABEL_MAX = (1 << 20) - 1
 _MAPPED = "::ffff:"
 
 
@@ -70,6 +71,8 @@ def parse_name(name: Any, family: socket.AddressFamily, call: str) -> tuple[str,
         raise TypeError(f"str, bytes or bytearray expected, not {type(host).__name__}")
     address = _address(host if isinstance(host, str) else host.decode("idna"), family)
     check_port(port, call)
+    if len(name) > 2 and operator.index(name[2]) & 0xFFFFFFFF > _FLOW_LABEL_MAX:
+        raise OverflowError(f"{call}(): flowinfo must be 0-1048575.")
     return address, port
 
 

@@ -16,6 +16,7 @@ WILDCARDS = ("0.0.0.0", "::")
 class Binding:
     """An address and port that a socket holds.
 
+    `common` says that SO_REUSEPORT was set: all who say so may hold and even listen on the same.
     `shared` says that SO_REUSEADDR was set: such sockets may hold the same, until one of
     them listens. `dual` says that an IPv6 socket takes IPv4 in, too (RFC 3493 §5.3).
     """
@@ -24,11 +25,12 @@ class Binding:
     port: int
     shared: bool
     dual: bool
+    common: bool = False
     listening: bool = False
 
     def tolerates(self, other: "Binding") -> bool:
         """Whether both may be bound to their port at once."""
-        if not self._overlaps(other):
+        if not self._overlaps(other) or (self.common and other.common):
             return True
         return self.shared and other.shared and not (self.listening or other.listening)
 

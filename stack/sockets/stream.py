@@ -58,7 +58,7 @@ class Stream:
 
     def receive(self, size: int, patience: Patience) -> bytes:
         """Waits for bytes and returns up to `size`; none at the end of the stream."""
-        self._waiting.until(self._can_receive, patience)
+        self._waiting.until(self.can_receive, patience)
         if not self.connection.available:
             return self._end()
         return self.connection.receive(size, self._driver.now())
@@ -68,7 +68,7 @@ class Stream:
         data = bytearray(self.receive(size, patience))
         while 0 < len(data) < size and not self.connection.at_mark:
             try:
-                self._waiting.until(self._can_receive, patience)
+                self._waiting.until(self.can_receive, patience)
             except (BlockingIOError, TimeoutError):
                 break
             if not self.connection.available:
@@ -78,12 +78,12 @@ class Stream:
 
     def peek(self, size: int, patience: Patience) -> bytes:
         """Like `receive`, and leaves the bytes where they are."""
-        self._waiting.until(self._can_receive, patience)
+        self._waiting.until(self.can_receive, patience)
         return self.connection.peek(size) or self._end()
 
     def receive_into(self, buffer: memoryview, patience: Patience) -> int:
         """Waits for bytes and puts them where they shall be; 0 at the end of the stream."""
-        self._waiting.until(self._can_receive, patience)
+        self._waiting.until(self.can_receive, patience)
         if self.connection.available:
             return self.connection.receive_into(buffer, self._driver.now())
         self._end()
@@ -121,7 +121,17 @@ class Stream:
     def _can_send(self) -> bool:
         return self.connection.send_space > 0 or self.over or self.connection.error != 0
 
-    def _can_receive(self) -> bool:
+    def can_send_much(self) -> bool:
+        """Whether there is room for more than a few bytes, or an error to hear instead."""
+        connection = self.connection
+        if connection.error or self.over or connection.tcb.fin_queued:
+            return True
+        if not connection.send_space:
+            connection.send_blocked = True  # so that the end of this is told
+        return not connection.send_blocked
+
+    def can_receive(self) -> bool:
+        """Whether `receive` would return at once."""
         connection = self.connection
         return bool(
             connection.available

@@ -50,6 +50,7 @@ class Settings(Options):
     defaults: TcpConfig = field(default_factory=TcpConfig)
     listening: bool = False
     reuse_address: bool = False
+    reuse_port: bool = False
     only_ipv6: bool = False
     linger: int | None = None
     fast_open: int = 0
@@ -323,6 +324,7 @@ Settings.table = {
     (_SOCKET, socket.SO_ACCEPTCONN): Option(lambda s: int(s.listening)),
     (_SOCKET, socket.SO_ERROR): Option(lambda s: s.take_error()),
     (_SOCKET, socket.SO_REUSEADDR): switch("reuse_address"),
+    (_SOCKET, socket.SO_REUSEPORT): switch("reuse_port"),
     (_SOCKET, socket.SO_KEEPALIVE): _live("keepalive"),
     (_SOCKET, socket.SO_OOBINLINE): _live("urgent_inline"),
     (_SOCKET, socket.SO_LINGER): Option(_get_linger, _set_linger, _LINGER.size),

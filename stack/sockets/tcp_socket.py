@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from collections.abc import Iterable
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ from stack.core.tcp import fast_open_client
 from stack.core.tcp.connection import Connection
 from stack.core.tcp.listener import Listener
 from stack.core.tcp.states import State
+from stack.sockets.ancillary import GivenItem, Item, check_room, checked, spread
+from stack.sockets.arguments import c_int, readable_view, writable_view
 from stack.sockets.base import Buffer, SocketBase
 from stack.sockets.names import SocketName, error_of, parse_name, socket_name
 from stack.sockets.ports import Binding
@@ -95,11 +98,11 @@ class Socket(SocketBase):
 
     def listen(self, backlog: int = 128, /) -> None:
         """Takes connections; `backlog` of them may wait for accept. Raises OSError."""
+        places = max(c_int(backlog), 0) + 1  # as Linux counts them
         with self._driver.calling():
             self._check_open()
             if self._phase not in (Phase.IDLE, Phase.LISTENING):
                 raise error_of(errno.EINVAL)
-            places = max(backlog, 0) + 1  # as Linux counts them
             if self._listener is None:
                 self._start_listening(places)
             else:
@@ -112,7 +115,7 @@ class Socket(SocketBase):
             self._check_open()
             connection = self._wait_for_connection(patience)
             # What was set on the listener holds for what it accepts.
-            accepted = Socket(self._host, self.family, self._settings.inherited())
+            accepted = type(self)(self._host, self.family, self._settings.inherited())
             accepted.adopt(connection, Phase.CONNECTED)
             return accepted, socket_name(connection.remote, self._version)
 
@@ -135,7 +138,9 @@ class Socket(SocketBase):
         self._host.check_local(address)
         settings = self._settings
         dual = address == "::" and not settings.only_ipv6
-        wanted = Binding(address, port, shared=settings.reuse_address, dual=dual)
+        wanted = Binding(
+            address, port, shared=settings.reuse_address, dual=dual, common=settings.reuse_port
+        )
         self._binding = self._host.ports.bind(wanted)
 
     def _start_listening(self, places: int) -> None:
@@ -144,7 +149,11 @@ class Socket(SocketBase):
         assert self._binding
         address = None if self._binding.dual else self._binding.address
         self._listener = self._host.host.listen(
-            address, self._binding.port, backlog=places, fast_open=self._settings.fast_open
+            address,
+            self._binding.port,
+            backlog=places,
+            fast_open=self._settings.fast_open,
+            reuse_port=self._binding.common,
         )
         self._listener.owner = self._waiting
         self._listener.configure = self._settings.apply
@@ -227,7 +236,7 @@ class Socket(SocketBase):
 
     def send(self, data: Buffer, flags: int = 0, /) -> int:
         """Sends and returns the number of bytes taken: all of them unless there is a timeout."""
-        view = memoryview(data).cast("B")
+        view = readable_view(data)
         patience = self._patience(flags, _SEND_FLAGS)
         urgent, more = bool(flags & socket.MSG_OOB), bool(flags & socket.MSG_MORE)
         with self._driver.calling():
@@ -243,9 +252,9 @@ class Socket(SocketBase):
         """
         if len(arguments) not in (1, 2):
             raise TypeError(f"sendto() takes 2 or 3 arguments ({len(arguments) + 1} given)")
-        flags = arguments[0] if len(arguments) == 2 else 0
+        flags = c_int(arguments[0]) if len(arguments) == 2 else 0
         remote = parse_name(arguments[-1], self.family, "sendto")
-        view = memoryview(data).cast("B")
+        view = readable_view(data)
         patience = self._patience(flags, _SENDTO_FLAGS)
         with self._driver.calling():
             if not flags & socket.MSG_FASTOPEN:
@@ -273,7 +282,7 @@ class Socket(SocketBase):
 
     def sendall(self, data: Buffer, flags: int = 0, /) -> None:
         """Sends everything, as long as the timeout allows for the whole."""
-        view = memoryview(data).cast("B")
+        view = readable_view(data)
         patience = self._patience(flags, _SEND_FLAGS)
         urgent, more = bool(flags & socket.MSG_OOB), bool(flags & socket.MSG_MORE)
         with self._driver.calling():
@@ -301,7 +310,7 @@ class Socket(SocketBase):
 
     def recv_into(self, buffer: bytearray | memoryview, nbytes: int = 0, flags: int = 0) -> int:
         """Puts up to `nbytes` bytes (0: as many as fit) into `buffer`; returns how many."""
-        view = memoryview(buffer).cast("B")
+        view = writable_view(buffer, "recv_into() argument 1")
         if nbytes < 0:
             raise ValueError("negative buffersize in recv_into")
         if nbytes > len(view):
@@ -315,6 +324,68 @@ class Socket(SocketBase):
         with self._driver.calling():
             stream = self._stream_to_receive(patience)
             return stream.receive_into(view[:size], patience) if size else 0
+
+    def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, None]:
+        """Like recv; a stream names no sender."""
+        if bufsize < 0:
+            raise ValueError("negative buffersize in recvfrom")
+        return self.recv(bufsize, flags), None
+
+    def recvfrom_into(
+        self, buffer: bytearray | memoryview, nbytes: int = 0, flags: int = 0
+    ) -> tuple[int, None]:
+        """Like recv_into; a stream names no sender."""
+        if nbytes < 0:
+            raise ValueError("negative buffersize in recvfrom_into")
+        if nbytes > len(writable_view(buffer, "recvfrom_into() argument 1")):
+            raise ValueError("nbytes is greater than the length of the buffer")
+        return self.recv_into(buffer, nbytes, flags), None
+
+    def recvmsg(
+        self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /
+    ) -> tuple[bytes, list[Item], int, None]:
+        """Like recv; there is no ancillary data in a stream."""
+        check_room(bufsize, ancbufsize, "recvmsg")
+        return self.recv(bufsize, flags), [], self._flags_told(flags), None
+
+    def recvmsg_into(
+        self, buffers: Iterable[bytearray | memoryview], ancbufsize: int = 0, flags: int = 0, /
+    ) -> tuple[int, list[Item], int, None]:
+        """Like recvmsg, spread over the buffers."""
+        views = [writable_view(buffer, "recvmsg_into() argument 1") for buffer in buffers]
+        check_room(0, ancbufsize, "recvmsg_into")
+        data = self.recv(sum(map(len, views)), flags)
+        return spread(data, views), [], self._flags_told(flags), None
+
+    @staticmethod
+    def _flags_told(flags: int) -> int:
+        return flags & socket.MSG_OOB
+
+    def sendmsg(
+        self,
+        buffers: Iterable[Buffer],
+        ancdata: Iterable[GivenItem] = (),
+        flags: int = 0,
+        address: Any = None,
+        /,
+    ) -> int:
+        """Sends the buffers one behind the other, and returns the number of bytes taken. Of
+        ancillary data nothing has a meaning here.
+        """
+        data = b"".join(map(readable_view, buffers))
+        checked(ancdata)
+        return self.send(data, flags) if address is None else self.sendto(data, flags, address)
+
+    def readiness(self) -> tuple[bool, bool]:
+        """Whether receiving (accepting) and sending would return at once, as poll tells it."""
+        if self._phase is Phase.LISTENING:
+            assert self._listener
+            return self._listener.pending > 0, False
+        if self._stream is None:
+            return True, True  # to learn that there is no connection
+        if self._is_connecting():
+            return False, False
+        return self._stream.can_receive(), self._stream.can_send_much()
 
     def _receive_urgent(self, patience: Patience, *, keep: bool) -> bytes:
         self._wait_until_connected(patience)
@@ -330,7 +401,7 @@ class Socket(SocketBase):
             return self._connected_stream().connection.at_mark
 
     def _patience(self, flags: int, allowed: int) -> Patience:
-        if flags & ~allowed:
+        if c_int(flags) & ~allowed:
             raise error_of(errno.EOPNOTSUPP)
         return Patience(0.0 if flags & socket.MSG_DONTWAIT else self._timeout)
 
@@ -360,7 +431,7 @@ class Socket(SocketBase):
         """Ends one direction or both. Raises OSError EINVAL, ENOTCONN."""
         with self._driver.calling():
             self._check_open()
-            if how not in (socket.SHUT_RD, socket.SHUT_WR, socket.SHUT_RDWR):
+            if c_int(how) not in (socket.SHUT_RD, socket.SHUT_WR, socket.SHUT_RDWR):
                 raise error_of(errno.EINVAL)
             if self._phase is Phase.LISTENING:
                 if how != socket.SHUT_WR:

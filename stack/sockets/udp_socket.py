@@ -1,7 +1,6 @@
 """A UDP socket with the methods, the options, the exceptions and the errno of socket.socket."""
 
 import errno
-import operator
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -10,6 +9,7 @@ from stack.core.ready import Ready
 from stack.core.udp.datagram import Datagram
 from stack.sockets import ancillary
 from stack.sockets.ancillary import GivenItem, Item
+from stack.sockets.arguments import c_int, readable_view, writable_view
 from stack.sockets.base import Buffer, SocketBase
 from stack.sockets.names import SocketName, error_of, parse_name, socket_name
 from stack.sockets.udp_options import UdpOptions
@@ -92,6 +92,7 @@ class UdpSocket(SocketBase):
 
     def listen(self, backlog: int = 128, /) -> NoReturn:
         """A datagram socket takes no connections: raises OSError EOPNOTSUPP."""
+        c_int(backlog)
         with self._driver.lock:
             self._check_open()
         raise error_of(errno.EOPNOTSUPP)
@@ -106,7 +107,7 @@ class UdpSocket(SocketBase):
         """Sends a datagram to the peer; returns its length. Raises OSError EDESTADDRREQ,
         EMSGSIZE, ECONNREFUSED for one before it, and others.
         """
-        view = memoryview(data).cast("B")
+        view = readable_view(data)
         endpoint = self._endpoint
         return self._send(flags, lambda now: endpoint.send(view, now))
 
@@ -118,8 +119,8 @@ class UdpSocket(SocketBase):
         """Sends a datagram; takes (data, address) or (data, flags, address)."""
         if not 1 <= len(arguments) <= 2:
             raise TypeError(f"sendto() takes 2 or 3 arguments ({len(arguments) + 1} given)")
-        view = memoryview(data).cast("B")
-        flags = operator.index(arguments[0]) if len(arguments) == 2 else 0
+        view = readable_view(data)
+        flags = c_int(arguments[0]) if len(arguments) == 2 else 0
         remote, port = parse_name(arguments[-1], self.family, "sendto")
         endpoint = self._endpoint
         return self._send(flags, lambda now: endpoint.send_to(view, remote, port, now))
@@ -135,7 +136,7 @@ class UdpSocket(SocketBase):
         """Sends the buffers as one datagram. `ancdata` may hold IP_PKTINFO, IP_TTL, IP_TOS,
         IPV6_PKTINFO, IPV6_HOPLIMIT and IPV6_TCLASS.
         """
-        data = b"".join(memoryview(buffer).cast("B") for buffer in buffers)
+        data = b"".join(map(readable_view, buffers))
         said = ancillary.given(ancdata)
         remote = None if address is None else parse_name(address, self.family, "sendmsg")
         return self._send(flags, lambda now: self._send_with(data, remote, said, now))
@@ -153,9 +154,9 @@ class UdpSocket(SocketBase):
         return endpoint.send_to(data, *to, now, source=said.source, settings=settings)
 
     def _send(self, flags: int, send: Callable[[int], int]) -> int:
+        patience = self._patience(flags)
         if flags & _UNSUPPORTED:
             raise error_of(errno.EOPNOTSUPP)
-        patience = self._patience(flags)
         endpoint = self._endpoint
         with self._driver.calling():
             while True:
@@ -186,7 +187,7 @@ class UdpSocket(SocketBase):
 
     def recv_into(self, buffer: bytearray | memoryview, nbytes: int = 0, flags: int = 0) -> int:
         """Puts the next datagram into `buffer`; returns its length there."""
-        view = memoryview(buffer).cast("B")
+        view = writable_view(buffer, "recv_into() argument 1")
         _check_size(nbytes, "recv_into")
         if nbytes > len(view):
             raise ValueError("buffer too small for requested bytes")
@@ -198,7 +199,7 @@ class UdpSocket(SocketBase):
         self, buffer: bytearray | memoryview, nbytes: int = 0, flags: int = 0
     ) -> tuple[int, SocketName | None]:
         """Puts the next datagram into `buffer`; returns its length there and its sender's name."""
-        view = memoryview(buffer).cast("B")
+        view = writable_view(buffer, "recvfrom_into() argument 1")
         _check_size(nbytes, "recvfrom_into")
         if nbytes > len(view):
             raise ValueError("nbytes is greater than the length of the buffer")
@@ -209,7 +210,7 @@ class UdpSocket(SocketBase):
         """The next datagram with ancillary data, MSG_TRUNC or MSG_CTRUNC, and its sender's
         name. With MSG_ERRQUEUE: the next error about a datagram of ours.
         """
-        _check_size(bufsize, "recvmsg")
+        ancillary.check_room(bufsize, ancbufsize, "recvmsg")
         data, items, result, name = self._receive(bufsize, flags)
         held, cut = ancillary.within(items, ancbufsize)
         return data, held, result | cut, name
@@ -218,7 +219,8 @@ class UdpSocket(SocketBase):
         self, buffers: Iterable[bytearray | memoryview], ancbufsize: int = 0, flags: int = 0, /
     ) -> tuple[int, list[Item], int, SocketName | None]:
         """Like recvmsg, spread over the buffers."""
-        views = [memoryview(buffer).cast("B") for buffer in buffers]
+        views = [writable_view(buffer, "recvmsg_into() argument 1") for buffer in buffers]
+        ancillary.check_room(0, ancbufsize, "recvmsg_into")
         length, items, result, name = self._receive_into(views, flags)
         held, cut = ancillary.within(items, ancbufsize)
         return length, held, result | cut, name
@@ -228,11 +230,7 @@ class UdpSocket(SocketBase):
     ) -> tuple[int, list[Item], int, SocketName | None]:
         room = sum(map(len, views))
         data, items, result, name = self._receive(room, flags)
-        rest = memoryview(data)[:room]
-        for view in views:
-            part = rest[: len(view)]
-            view[: len(part)] = part
-            rest = rest[len(part) :]
+        ancillary.spread(data[:room], views)
         return len(data), items, result, name
 
     def _receive(self, room: int, flags: int) -> Message:
@@ -279,8 +277,13 @@ class UdpSocket(SocketBase):
 
     def _patience(self, flags: int) -> Patience:
         # With a timeout the standard library waits in poll, which knows no flags.
-        at_once = flags & (socket.MSG_DONTWAIT | _ERRQUEUE) and self._timeout is None
+        at_once = c_int(flags) & (socket.MSG_DONTWAIT | _ERRQUEUE) and self._timeout is None
         return Patience(0.0 if at_once else self._timeout)
+
+    def readiness(self) -> tuple[bool, bool]:
+        """Whether receiving and sending would return at once, as poll tells it."""
+        endpoint = self._endpoint
+        return endpoint.readable or endpoint.reported or self._shut_reading, endpoint.send_space > 0
 
     # The end.
 
@@ -290,7 +293,7 @@ class UdpSocket(SocketBase):
         """
         with self._driver.lock:
             self._check_open()
-            if how not in (socket.SHUT_RD, socket.SHUT_WR, socket.SHUT_RDWR):
+            if c_int(how) not in (socket.SHUT_RD, socket.SHUT_WR, socket.SHUT_RDWR):
                 raise error_of(errno.EINVAL)
             self._shut_reading |= how != socket.SHUT_WR
             self._shut_writing |= how != socket.SHUT_RD

@@ -9,10 +9,13 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from stack._native import ffi, lib
+from stack.wire.address import MAPPED_PREFIX
 
 if TYPE_CHECKING:
     from stack._native import Array, Batch, Bytes, Outgoing, Packet
 
+LOOPED = 0x80
+"""Among a packet's `vnet_flags`: it never left this host, and may come from its own address."""
 CAPACITY = lib.BATCH_PACKETS
 _VIRTIO_NEEDS_CSUM = 1  # virtio-net header, first byte: the device fills in the checksum
 PACKET_MAX = 40 + 65535  # an IPv6 header and the longest payload it can announce
@@ -52,8 +55,8 @@ class Inbound:
         inbound.fill(packets)
         return inbound
 
-    def fill(self, packets: Iterable[bytes]) -> None:
-        """Parses other packets into the places of those before.
+    def fill(self, packets: Iterable[bytes], flags: int = 0) -> None:
+        """Parses other packets into the places of those before; `flags` as of packet_parse.
 
         Raises ValueError for more than 64 of them.
         """
@@ -67,7 +70,7 @@ class Inbound:
                 self.slot(index)
             view = ffi.from_buffer("uint8_t[]", data)
             kept.append(view)
-            lib.packet_parse(slots[index], view, len(data), 0)
+            lib.packet_parse(slots[index], view, len(data), flags)
         raw.count = len(kept)
 
     def fill_offloaded(self, packets: Iterable[tuple[bytes, int, int]]) -> None:
@@ -160,6 +163,14 @@ class Outbound:
         self._kept.append(view)
         lib.outgoing_raw(slot, view, len(data))
         self.push(why, detail)
+
+    def destination(self, index: int) -> builtins.bytes:
+        """Where the packet goes, as 16 bytes: an IPv4 address mapped."""
+        slot = self._slots[index]
+        head = slot.head if slot.head_length else slot.text[0].data
+        if head[0] >> 4 == 4:
+            return MAPPED_PREFIX + ffi.buffer(head + 16, 4)[:]
+        return ffi.buffer(head + 24, 16)[:]
 
     def bytes(self, index: int) -> builtins.bytes:
         """A copy of the whole IP packet. Raises IndexError beyond the last."""

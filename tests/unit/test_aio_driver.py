@@ -136,6 +136,7 @@ class Fake:
     def __init__(self):
         self.mtu = 1500
         self.offload = True
+        self.pending = False
         self.observed = False
         self.flushes = 0
         self.count = 0

@@ -50,6 +50,16 @@ _ALL_HOSTS = frozenset(
 )
 
 
+_LOOPBACK = (IPv4Interface("127.0.0.1/32"), IPv6Interface("::1/128"))
+
+
+def is_loopback(packed: bytes) -> bool:
+    """Whether an address must never be seen on a link (RFC 1122 §3.2.1.3, RFC 4291 §2.5.3)."""
+    if is_ipv4(packed):
+        return packed[12] == 127
+    return packed == _LOOPBACK[1].ip.packed
+
+
 def is_ipv4(packed: bytes) -> bool:
     """Whether 16 bytes stand for an IPv4 address (RFC 4291 §2.5.5.2)."""
     return packed.startswith(MAPPED_PREFIX)
@@ -58,13 +68,18 @@ def is_ipv4(packed: bytes) -> bool:
 class LocalAddresses:
     """The addresses that a host answers to, given as "192.0.2.2/24" or "2001:db8::2/64".
 
+    With `loopback` it has 127.0.0.1 and ::1, too, which nobody outside may use.
+
     Raises UsageError for text that is no address, or an address that no host may have.
     """
 
-    def __init__(self, cidrs: Sequence[str]) -> None:
+    def __init__(self, cidrs: Sequence[str], *, loopback: bool = False) -> None:
         if not cidrs:
             raise UsageError("a host needs an address: give one like 192.0.2.2/24")
-        self.interfaces: tuple[Interface, ...] = tuple(_parse(text) for text in cidrs)
+        self.interfaces: tuple[Interface, ...] = (
+            *(_parse(text) for text in cidrs),
+            *(_LOOPBACK if loopback else ()),
+        )
         self._packed = tuple(pack(interface.ip) for interface in self.interfaces)
         self._own = frozenset(self._packed)
         if len(self._own) != len(self._packed):
@@ -102,7 +117,7 @@ class LocalAddresses:
         """
         known = self._unicast.get(packed)
         if known is None:
-            known = not (self.is_broadcast(packed) or _names_no_host(packed))
+            known = packed in self._own or not (self.is_broadcast(packed) or _names_no_host(packed))
             _remember(self._unicast, packed, known)
         return known
 
@@ -123,7 +138,7 @@ class LocalAddresses:
         candidates = [
             (self._preference(index, remote), -index)
             for index, own in enumerate(self._packed)
-            if is_ipv4(own) == wanted
+            if is_ipv4(own) == wanted and (own == remote or not is_loopback(own))
         ]
         source = self._packed[-max(candidates)[1]] if candidates else None
         _remember(self._sources, remote, source)

@@ -31,6 +31,7 @@ class Secrets:
         self._sequence = blake2s(key=secret, person=b"isn", digest_size=4)
         self._timestamp = blake2s(key=secret, person=b"tsval", digest_size=4)
         self._port = blake2s(key=secret, person=b"port", digest_size=4)
+        self._group = blake2s(key=secret, person=b"group", digest_size=4)
         self._next_port = 0
 
     def initial_sequence(self, path: "Path", now: int) -> int:
@@ -40,6 +41,10 @@ class Secrets:
     def timestamp_offset(self, path: "Path") -> int:
         """Where a connection's timestamp clock starts (RFC 7323 §5.4)."""
         return _hash(self._timestamp, path, path.sport)
+
+    def spread(self, path: "Path", places: int) -> int:
+        """One of so many places, for this four-tuple always the same."""
+        return _hash(self._group, path, path.sport) % places
 
     def ports(self, path: "Path", first: int, last: int) -> Iterator[int]:
         """Local ports first…last in the order to try them for the remote end of `path`:

@@ -24,7 +24,8 @@ class Listener:
 
     `half_open` counts connections in SYN-RECEIVED, `accept` hands out those that are
     established; at most `backlog` wait there, as Linux counts it. `fast_open` is how many
-    may be handed out before their handshake is over (RFC 7413), 0 for none.
+    may be handed out before their handshake is over (RFC 7413), 0 for none. Listeners that all
+    have `reuse_port` may have the same port, and peers are spread over them.
     """
 
     def __init__(
@@ -35,6 +36,8 @@ class Listener:
         port: int,
         backlog: int,
         fast_open: int = 0,
+        *,
+        reuse_port: bool = False,
     ) -> None:
         self.host = host
         self.address = address
@@ -48,6 +51,7 @@ class Listener:
         self.closed = False
         self.cookies_until = 0  # µs, when the last SYN cookie is void
         self.fast_open = fast_open
+        self.reuse_port = reuse_port
         self._early: set[Connection] = set()  # handed out in SYN-RECEIVED
         self._early_failed: deque[int] = deque()  # µs, when each of those frees its place
         self._accepted: deque[Connection] = deque()
@@ -59,8 +63,13 @@ class Listener:
             return "0.0.0.0" if self.version == 4 else "::", self.port
         return text(self.address, self.version), self.port
 
-    def overlaps(self, other: "Listener") -> bool:
-        """Whether both would take the same segment with the same right."""
+    def conflicts(self, other: "Listener") -> bool:
+        """Whether both would take the same segment with the same right, and did not agree to
+        share (SO_REUSEPORT).
+        """
+        return not (self.reuse_port and other.reuse_port) and self._overlaps(other)
+
+    def _overlaps(self, other: "Listener") -> bool:
         if self.address is not None or other.address is not None:
             return self.address == other.address
         return self.version == other.version or 0 in (self.version, other.version)
@@ -124,6 +133,11 @@ class Listener:
     def queue_detail(self) -> str:
         """How full the SYN queue is, for the trace."""
         return f"queue {len(self.half_open)}/{self.host.config.tcp.syn_queue}"
+
+    @property
+    def pending(self) -> int:
+        """How many connections `accept` could hand out now."""
+        return len(self._accepted)
 
     @property
     def full(self) -> bool:

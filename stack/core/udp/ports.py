@@ -41,6 +41,11 @@ class UdpPorts:
         self._endpoints[endpoint.number] = endpoint
         return endpoint
 
+    @property
+    def in_use(self) -> bool:
+        """Whether any port is bound."""
+        return bool(self._ports)
+
     # Who has which port.
 
     def bind(self, endpoint: UdpEndpoint, address: str | None, port: int) -> None:
