@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from stack.core.config import HostConfig
+from stack.sockets import dropin
 from stack.sockets.blocking import BlockingHost
 from tests.support.packet_link import PacketLink, hosts
 
@@ -69,6 +70,19 @@ def ours(config: HostConfig | None = None) -> Iterator[World]:
         BlockingHost(*both) for both in zip(hosts(config), PacketLink.pair(), strict=True)
     )
     world = World("ours", client.socket, server.socket)
+    try:
+        yield world
+    finally:
+        world.close()
+        client.close()
+        server.close()
+
+
+@contextmanager
+def dropins() -> Iterator[World]:
+    """The same two hosts, through the drop-in for the module `socket`."""
+    client, server = (BlockingHost(*both) for both in zip(hosts(), PacketLink.pair(), strict=True))
+    world = World("ours", dropin.module(client).socket, dropin.module(server).socket)
     try:
         yield world
     finally:
