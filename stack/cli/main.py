@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 import stack
-from stack.cli import cert, doctor, drill, fetch, replay, run, serve, trace
+from stack.cli import cert, doctor, drill, fetch, python, replay, run, serve, trace
 from stack.cli.options import Parser
 from stack.errors import UsageError
 
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parse(given: list[str]) -> argparse.Namespace:
     """Parses what stands before `--`; what stands behind it is the command to run, verbatim."""
-    if "--" not in given:
+    if "--" not in given or given[0] == "python":  # whose program may know what `--` means
         return _parser().parse_args(given)
     middle = given.index("--")
     args = _parser().parse_args(given[:middle])
@@ -59,6 +59,6 @@ def _parser() -> Parser:
     subparsers = parser.add_subparsers(
         title="commands", metavar="COMMAND", required=True, dest="subcommand"
     )
-    for module in (run, serve, fetch, trace, replay, drill, cert, doctor):
+    for module in (run, serve, python, fetch, trace, replay, drill, cert, doctor):
         module.add_parser(subparsers)
     return parser

@@ -4,8 +4,8 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from os import urandom
 from pathlib import Path
@@ -24,6 +24,7 @@ from stack.link.impaired import ImpairedLink
 from stack.link.prefix import Interface
 from stack.run import memory
 from stack.sockets.aio import AsyncHost
+from stack.sockets.blocking import BlockingHost
 
 if TYPE_CHECKING:
     from stack.http.certificate import Certificate
@@ -72,9 +73,7 @@ async def open_host(
     asyncio.get_running_loop().set_exception_handler(_report)
     async with AsyncExitStack() as exits:
         exits.callback(link.close)
-        if watch.impairments is not None:
-            seed = int.from_bytes(urandom(8)) if watch.seed is None else watch.seed
-            link = ImpairedLink(link, watch.impairments, seed)
+        link = _impaired(link, watch)
         epoch = time.time_ns() // 1000 - round(asyncio.get_running_loop().time() * 1e6)
         make = Host if watch.record is None else _recorder(watch.record, epoch, exits).host
         host = make(
@@ -86,6 +85,36 @@ async def open_host(
         _observe(host, addresses, watch, epoch, exits)
         running = AsyncHost(host, link, busy_poll=watch.busy_poll)
         yield await exits.enter_async_context(running)
+
+
+@contextmanager
+def open_dropin(
+    link: Link, addresses: Sequence[Interface], watch: WatchOptions
+) -> Iterator[BlockingHost]:
+    """A host on `link`, driven by a thread, with the drop-in in place of `socket` for its
+    addresses; takes the link over.
+    """
+    from stack.sockets import dropin
+
+    with ExitStack() as exits:
+        host = dropin.open_host(
+            _impaired(link, watch),
+            *map(str, addresses),
+            random_bytes=watch.random_bytes(),
+            config=CONFIG,
+        )
+        epoch = (time.time_ns() - time.monotonic_ns()) // 1000
+        _observe(host.host, addresses, watch, epoch, exits)
+        exits.callback(host.close)
+        exits.enter_context(dropin.installed(host))
+        yield host
+
+
+def _impaired(link: Link, watch: WatchOptions) -> Link:
+    if watch.impairments is None:
+        return link
+    seed = int.from_bytes(urandom(8)) if watch.seed is None else watch.seed
+    return ImpairedLink(link, watch.impairments, seed)
 
 
 @asynccontextmanager
@@ -202,7 +231,7 @@ def _observe(
     addresses: Sequence[Interface],
     watch: WatchOptions,
     epoch: int,
-    exits: AsyncExitStack,
+    exits: ExitStack | AsyncExitStack,
 ) -> None:
     """Attaches those who watch. What they have open is closed behind the host's last packet.
     `epoch`, added to the host's time, makes µs since 1970.
