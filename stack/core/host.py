@@ -23,6 +23,7 @@ from stack.core.ip.identification import Identification
 from stack.core.ip.path_mtu import PathMtu
 from stack.core.ip.reassembly import Reassembly
 from stack.core.ready import Ready
+from stack.core.system_error import system_error
 from stack.core.tcp import fast_open_client, handshake, output, resets, source_route
 from stack.core.tcp.challenge import ChallengeLimit
 from stack.core.tcp.connection import Buffer, Connection
@@ -216,7 +217,7 @@ class Host:
         )
         others = self.listeners.setdefault(port, [])
         if any(listener.conflicts(other) for other in others):
-            raise OSError(errno.EADDRINUSE, "Address already in use")
+            raise system_error(errno.EADDRINUSE)
         others.append(listener)
         return listener
 
@@ -229,7 +230,7 @@ class Host:
             return parsed.version, None
         packed = pack(parsed)
         if not self.local.owns(packed):
-            raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+            raise system_error(errno.EADDRNOTAVAIL)
         return parsed.version, packed
 
     def unbound_udp(self, version: int = 0) -> UdpEndpoint:
@@ -289,12 +290,12 @@ class Host:
         remote = ip_address(address)
         packed = pack(remote)
         if not self.local.is_valid_destination(packed) or not 0 < port < 65536:
-            raise OSError(errno.ENETUNREACH, "Network is unreachable")
+            raise system_error(errno.ENETUNREACH)
         version, source = self._bindable(local_address)
         if source is None:
             source = self.local.source_for(packed)
         if source is None or version not in (0, remote.version):
-            raise OSError(errno.ENETUNREACH, "Network is unreachable")
+            raise system_error(errno.ENETUNREACH)
         path = ffi.new("struct path *")
         fill_path(path, remote.version, source, packed, 0, port, self.config.ttl)
         return path
@@ -303,13 +304,13 @@ class Host:
         if wanted:
             path.sport = wanted
             if lib.flow_find_path(self.flows, path):
-                raise OSError(errno.EADDRINUSE, "Address already in use")
+                raise system_error(errno.EADDRINUSE)
             return
         for port in self._ephemeral(path):
             path.sport = port
             if port not in self.listeners and not lib.flow_find_path(self.flows, path):
                 return
-        raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+        raise system_error(errno.EADDRNOTAVAIL)
 
     def _ephemeral(self, path: "Path") -> Iterator[int]:
         tcp = self.config.tcp
@@ -362,7 +363,7 @@ class Host:
         number = self.next_number()
         connection = self.connection_class(self, number, path, state)
         if not lib.flow_insert(self.flows, path, number):
-            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+            raise system_error(errno.ENOMEM)
         self.connections[number] = connection
         return connection
 

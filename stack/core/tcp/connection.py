@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from stack._native import ffi, lib
 from stack.core.events import ApplicationCalled, CwndChanged, StateChanged, TimerStarted
 from stack.core.ready import Ready
+from stack.core.system_error import system_error
 from stack.core.tcp import congestion, fast_open_client, handshake, info, timeouts, window
 from stack.core.tcp.acks import AckPolicy
 from stack.core.tcp.cork import Cork
@@ -316,7 +317,7 @@ class Connection:
         tcb = self.tcb
         state = tcb.state
         if tcb.fin_queued or state not in SENDING:
-            raise OSError(errno.EPIPE, "Broken pipe")
+            raise system_error(errno.EPIPE)
         length = len(data)
         taken = lib.ring_write(self.snd, ffi.from_buffer("uint8_t[]", data), length)
         if taken < length:
@@ -454,11 +455,11 @@ class Connection:
 
     def _raise_error(self) -> None:
         if self.error:
-            raise OSError(self.error, errno_text(self.error))
+            raise system_error(self.error)
         if self.tcb.state in (State.SYN_SENT, State.SYN_RECEIVED):
             return
         if self.tcb.state == State.CLOSED and not self.tcb.fin_received:
-            raise OSError(errno.ENOTCONN, errno_text(errno.ENOTCONN))
+            raise system_error(errno.ENOTCONN)
 
     def use_congestion(self, name: str) -> None:
         """Chooses the congestion control algorithm (TCP_CONGESTION), at any time.
@@ -571,17 +572,3 @@ class Connection:
         """Publishes an application's call, for those who watch."""
         if self.host.observed:
             self.host.publish(ApplicationCalled(now, self.number, call, detail))
-
-
-def errno_text(number: int) -> str:
-    """What Linux says of an errno that TCP reports."""
-    return {
-        errno.EPIPE: "Broken pipe",
-        errno.ENOTCONN: "Transport endpoint is not connected",
-        errno.ECONNRESET: "Connection reset by peer",
-        errno.ECONNREFUSED: "Connection refused",
-        errno.ETIMEDOUT: "Connection timed out",
-        errno.EHOSTUNREACH: "No route to host",
-        errno.ENETUNREACH: "Network is unreachable",
-        errno.ECONNABORTED: "Software caused connection abort",
-    }.get(number, errno.errorcode.get(number, str(number)))
