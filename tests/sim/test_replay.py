@@ -20,7 +20,7 @@ from stack.observe.trace import TextTrace
 from stack.sim import Network
 from stack.wire.batch import Inbound
 from tests.support.hostile import Pair
-from tests.support.recordings import places, play, record_visit, spoil
+from tests.support.recordings import places, play, record_visit, recording, spoil
 from tests.support.two_hosts import CLIENT, SERVER, SERVER6
 
 
@@ -197,19 +197,6 @@ def test_no_recording_makes_a_replay_fail_in_another_way(tmp_path, open_player):
 
 
 # ---- other hosts ---------------------------------------------------------------------------------
-
-
-def recording(monkeypatch, folder, module):
-    """Has every host that `module` makes recorded; returns the recorders with their files."""
-    made = []
-
-    def make(*args, **given):
-        path = folder / f"{len(made)}.rec"
-        made.append((Recorder(path), path))
-        return made[-1][0].host(*args, **given)
-
-    monkeypatch.setattr(module, make)
-    return made
 
 
 @pytest.mark.parametrize("version", [4, 6])

@@ -25,6 +25,7 @@ from stack.wire.tcp_options import (
     timestamps,
     window_scale,
 )
+from tests.support.recordings import play, recording
 from tests.support.tcp_world import MASK, MS, PORT, SECOND, Application, World, stream
 
 LONG = os.environ.get("TUNSTACK_FUZZ") == "long"
@@ -60,22 +61,22 @@ KINDS = {
 
 def out_of_band(connection: Connection, value: int, now: int) -> None:
     """Takes the urgent octet out of the stream, or leaves it there."""
-    connection.urgent.inline = value == 0
+    connection.set("urgent_inline", value == 0)
 
 
 SETTINGS: list[Callable[[Connection, int, int], None]] = [
-    lambda c, value, now: setattr(c, "nodelay", bool(value)),
-    lambda c, value, now: c.cork.set(c, value == 0),
-    lambda c, value, now: c.cork.expect_more(c, value == 1),
-    lambda c, value, now: c.send_buffer.fix(c, value + 1),
-    lambda c, value, now: c.receive_buffer.fix(c, value + 1),
-    lambda c, value, now: c.keepalive.set(c, value > 0, now),
+    lambda c, value, now: c.set("nodelay", bool(value)),
+    lambda c, value, now: c.set("cork", value == 0),
+    lambda c, value, now: c.set("more", value == 1),
+    lambda c, value, now: c.set("send_buffer", value + 1),
+    lambda c, value, now: c.set("receive_buffer", value + 1),
+    lambda c, value, now: c.set("keepalive", value > 0),
     lambda c, value, now: c.set_user_timeout(value * SECOND),
     lambda c, value, now: c.advertise_user_timeout((value + 1) * SECOND),
     lambda c, value, now: c.limit_mss(max(value, 88)),
     lambda c, value, now: c.limit_pacing(value * 100),
     lambda c, value, now: c.use_congestion({0: "reno", 1: "cubic"}.get(value, "bbr")),
-    lambda c, value, now: c.acks.set_quick(c, value > 0),
+    lambda c, value, now: c.set("quickack", value > 0),
     out_of_band,
 ]
 
@@ -409,3 +410,13 @@ def test_long_walks_meet_nothing_that_makes_no_sense(part):
     count = 20_000 if LONG else 30
     for seed in range(part * count, (part + 1) * count):
         walk(seed, 150)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_walk_is_replayed_bit_for_bit(monkeypatch, tmp_path, seed):
+    """Whatever happens to a host, its inputs are all that it needs to do the same again."""
+    made = recording(monkeypatch, tmp_path, "tests.support.tcp_world.Host")
+    walk(seed, 300)
+    for recorder, path in made:
+        recorder.close()
+        assert play(path).complete

@@ -5,6 +5,7 @@ from binascii import crc32
 from dataclasses import dataclass, field
 from pathlib import Path
 from struct import pack_into
+from typing import Any
 
 from stack.core.events import KeyLogged
 from stack.core.host import Host
@@ -114,6 +115,21 @@ class _Ask(asyncio.DatagramProtocol):
 
     def datagram_received(self, data, addr):
         self.heard += 1
+
+
+def recording(monkeypatch: Any, folder: Path, module: str) -> list[tuple[Recorder, Path]]:
+    """Has every host that is made by the name `module` recorded; returns the recorders and
+    their files.
+    """
+    made: list[tuple[Recorder, Path]] = []
+
+    def make(*args: Any, **given: Any) -> Host:
+        path = folder / f"{len(made)}.rec"
+        made.append((Recorder(path), path))
+        return made[-1][0].host(*args, **given)
+
+    monkeypatch.setattr(module, make)
+    return made
 
 
 def play(path: Path) -> Player:
