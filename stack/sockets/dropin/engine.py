@@ -18,8 +18,8 @@ class _Timeout(threading.local):
     value: float | None = None
 
 
-class TcpEngine(Socket):
-    """A TCP socket whose timeout comes with each call."""
+class _TimeoutOfCall:
+    """Mixed in: a socket whose timeout comes with each call."""
 
     def __init__(self, *arguments: Any) -> None:
         self._of_call = _Timeout()
@@ -34,20 +34,12 @@ class TcpEngine(Socket):
         self._of_call.value = seconds
 
 
-class UdpEngine(UdpSocket):
-    """A UDP socket whose timeout comes with each call."""
+class TcpEngine(_TimeoutOfCall, Socket):
+    """A TCP socket behind sockets of the drop-in."""
 
-    def __init__(self, *arguments: Any) -> None:
-        self._of_call = _Timeout()
-        super().__init__(*arguments)
 
-    @property
-    def _timeout(self) -> float | None:
-        return self._of_call.value
-
-    @_timeout.setter
-    def _timeout(self, seconds: float | None) -> None:
-        self._of_call.value = seconds
+class UdpEngine(_TimeoutOfCall, UdpSocket):
+    """A UDP socket behind sockets of the drop-in."""
 
 
 Engine = TcpEngine | UdpEngine

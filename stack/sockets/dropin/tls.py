@@ -8,12 +8,14 @@ socket's own methods; everything else of ssl.SSLSocket stays as it is.
 import _ssl
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from stack.sockets.dropin.engine import handle_of
 from stack.sockets.dropin.sock import Socket
 
+_INCOMPLETE = "The operation did not complete "
 _READ = 1 << 16  # bytes of the connection at once
 
 
@@ -95,14 +97,8 @@ class Conversation:
             return result
 
     def _receive(self, what: str) -> None:
-        try:
+        with _told_as(what, ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, _INCOMPLETE + "(read)")):
             data = Socket.recv(self._socket, _READ)
-        except BlockingIOError:
-            raise ssl.SSLWantReadError(
-                ssl.SSL_ERROR_WANT_READ, "The operation did not complete (read)"
-            ) from None
-        except TimeoutError:
-            raise TimeoutError(f"The {what} operation timed out") from None
         with self._openssl:
             if data:
                 self._incoming.write(data)
@@ -112,19 +108,14 @@ class Conversation:
     def _send(self, what: str) -> None:
         """Sends what OpenSSL has ready, in order, whichever thread made it."""
         own = self.__dict__
+        wait = ssl.SSLWantWriteError(ssl.SSL_ERROR_WANT_WRITE, _INCOMPLETE + "(write)")
         with self._sending:
             while own["_unsent"] or self._outgoing.pending:
                 if not own["_unsent"]:
                     with self._openssl:
                         own["_unsent"] = self._outgoing.read()
-                try:
+                with _told_as(what, wait):
                     sent = Socket.send(self._socket, own["_unsent"])
-                except BlockingIOError:
-                    raise ssl.SSLWantWriteError(
-                        ssl.SSL_ERROR_WANT_WRITE, "The operation did not complete (write)"
-                    ) from None
-                except TimeoutError:
-                    raise TimeoutError(f"The {what} operation timed out") from None
                 own["_unsent"] = own["_unsent"][sent:]
 
     def _send_alert(self) -> None:
@@ -133,6 +124,17 @@ class Conversation:
             self._send("write")
         except OSError:
             return
+
+
+@contextmanager
+def _told_as(what: str, wait: ssl.SSLError) -> Iterator[None]:
+    """Raises what OpenSSL's own sockets raise where one of ours would wait, or did too long."""
+    try:
+        yield
+    except BlockingIOError:
+        raise wait from None
+    except TimeoutError:
+        raise TimeoutError(f"The {what} operation timed out") from None
 
 
 _plain_class = ssl.SSLContext.sslsocket_class
