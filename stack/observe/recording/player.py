@@ -82,7 +82,7 @@ class Player:
             self.addresses = [str(address) for address in header["addresses"]]
             self._inputs = [str(title) for title in header["inputs"]]
             config = read_config(header["config"])
-            mtu = int(header["mtu"])
+            mtu, loopback = int(header["mtu"]), bool(header.get("loopback"))
         except (KeyError, TypeError, ValueError) as error:
             self.close()
             raise UsageError(
@@ -91,7 +91,9 @@ class Player:
         except UsageError as error:
             self.close()
             raise UsageError(f"{path}: {error}") from error
-        self.host = Host(self.addresses, random_bytes=self._draw, config=config, mtu=mtu)
+        self.host = Host(
+            self.addresses, random_bytes=self._draw, config=config, mtu=mtu, loopback=loopback
+        )
 
     @property
     def left_out(self) -> int:

@@ -62,6 +62,7 @@ class Recorder:
         random_bytes: Callable[[int], bytes],
         config: HostConfig | None = None,
         mtu: int = 1500,
+        loopback: bool = False,
     ) -> Host:
         """A host as `Host` makes it."""
         if self._host is not None:
@@ -71,13 +72,19 @@ class Recorder:
             "version": stack.__version__,
             "addresses": list(addresses),
             "mtu": mtu,
+            "loopback": loopback,
             "config": config_values(config),
             "inputs": [one.title for one in INPUTS],
             "epoch_us": self._epoch_us,
         }
         self._frames.header(header)
         self._host = RecordingHost(
-            self, addresses, random_bytes=self._drawing(random_bytes), config=config, mtu=mtu
+            self,
+            addresses,
+            random_bytes=self._drawing(random_bytes),
+            config=config,
+            mtu=mtu,
+            loopback=loopback,
         )
         self._frames.flush()
         self.inside = False
@@ -284,11 +291,11 @@ class RecordingConnection(Connection):
 class RecordingListener(Listener):
     """A listener of a host that is recorded."""
 
-    def __init__(self, host: Host, *args: Any) -> None:
+    def __init__(self, host: Host, *args: Any, **given: Any) -> None:
         self._configure: Callable[[Connection], None] | None = None
         assert isinstance(host, RecordingHost)
         self.number = host.recorder.next_number()
-        super().__init__(host, *args)
+        super().__init__(host, *args, **given)
 
     @property
     def configure(self) -> Callable[[Connection], None] | None:

@@ -73,7 +73,7 @@ LISTENER = Surface(
     Listener,
     calls=("accept", "close"),
     assigned=("backlog", "fast_open", "configure"),
-    asks=("local", "overlaps", "takes", "queue_detail", "full"),
+    asks=("local", "conflicts", "takes", "queue_detail", "pending", "full"),
     parts=("arrives", "open", "fast_open_room", "opened_early", "established", "dropped"),
 )
 ENDPOINT = Surface(
