@@ -72,11 +72,16 @@ def packet_arrives(host: "Host", packet: "Packet", now: int) -> Result:
     if packet.fault:
         return _faulty(host, packet, now)
     if packet.protocol == _TCP and not packet.is_fragment:
-        # A known flow needs no further check: its addresses were checked when it began.
+        # A known flow needs no further check of its addresses, which were checked when it
+        # began; but what goes on within the host is nobody's outside.
         flow = lib.flow_find(host.flows, packet)
         if flow:
+            connection = host.connections[flow]
+            if connection.looped and not packet.vnet_flags & LOOPED:
+                host.counters.count("IpInBadSources")
+                return Verdict.BAD_SOURCE, ""
             host.counters.count("TcpInSegs")
-            return segment_arrives(host.connections[flow], packet, now), ""
+            return segment_arrives(connection, packet, now), ""
     return _check_addresses(host, packet, now)
 
 

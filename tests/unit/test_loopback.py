@@ -5,12 +5,14 @@ from ipaddress import ip_address
 
 import pytest
 
+from stack._native import lib
 from stack.core.host import Host
+from stack.core.tcp.states import State
 from stack.link.base import Link
 from stack.link.loopback import LoopbackLink
 from stack.wire.address import pack
 from stack.wire.batch import LOOPED, Inbound, Outbound
-from stack.wire.craft import build_udp
+from stack.wire.craft import build_tcp, build_udp
 
 OURS, THEIRS = "192.0.2.2", "192.0.2.1"
 
@@ -89,6 +91,21 @@ def test_what_only_a_loopback_may_carry_is_dropped_when_a_link_brings_it(source,
     inbound.slot(0).vnet_flags = LOOPED
     host.receive(inbound, 0)
     assert endpoint.receive(0) == (b"forged", source, 9) or source == "127.0.0.1"
+
+
+@pytest.mark.rfc("1122", "3.2.1.3")
+def test_nobody_outside_has_a_part_in_a_connection_within():
+    host, link = made()
+    listener = host.listen(OURS, 80)
+    client = host.connect(OURS, 80, 0)
+    turn(host, link, 1)
+    server = listener.accept()
+    forged = build_tcp(
+        OURS, OURS, 80, client.local[1], seq=client.tcb.rcv_nxt, ack=0, flags=lib.FLAG_RST, window=0
+    )
+    host.receive(Inbound.of([forged]), 2)
+    assert client.state is server.state is State.ESTABLISHED
+    assert host.counters.as_dict()["IpInBadSources"] == 1
 
 
 def test_what_goes_elsewhere_passes_by():

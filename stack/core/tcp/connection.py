@@ -89,6 +89,7 @@ class Connection:
         "last_data_received",
         "last_sent_at",
         "listener",
+        "looped",
         "mss_limit",
         "mss_proven",
         "mtu_probe",
@@ -146,6 +147,7 @@ class Connection:
         tcb.rto = self.config.initial_rto
         self.owner: Any = None
         self.listener: Listener | None = None  # passive open; MUST-11
+        self.looped = host.local.owns(raw(path.dst))  # both ends are this host
         self.fast_open: FastOpen | None = None
         self.error = 0
         self.soft_error = 0  # errno of the last ICMP error that was not fatal (MUST-47)
