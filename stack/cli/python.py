@@ -104,6 +104,8 @@ def python(args: argparse.Namespace) -> int:
     watch = read_watch_options(args)
     if watch.record is not None:
         raise UsageError("--record cannot write down a program's calls: use it with run or serve")
+    if watch.busy_poll:
+        raise UsageError("--busy-poll is not for a program: its threads need the processor")
     addresses = args.address or [stack_address(text) for text in DEFAULT_ADDRESSES]
     beside = args.client or args.server
     if beside is None:

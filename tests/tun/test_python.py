@@ -166,6 +166,8 @@ def test_the_trace_shows_what_a_program_sends(folder):
         (["--client", "x", "--server", "y", "-m", "this"], "not allowed with"),
         (["--client", "'", "-m", "this"], "is no command"),
         (["--tun", "a", "--client", "true", "-m", "this"], "--tun names a device"),
+        (["--record", "a", "-m", "this"], "use it with run or serve"),
+        (["--busy-poll", "50", "-m", "this"], "its threads need the processor"),
     ],
 )
 def test_wrong_use_is_one_line_and_status_2(folder, arguments, complaint):
