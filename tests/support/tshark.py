@@ -76,6 +76,19 @@ class Findings:
         return self.malformed + self.bad_checksums + self.retransmissions
 
 
+QUOTING = "icmp.type == 3 || icmp.type == 11 || icmp.type == 12 || icmpv6.type < 128"
+
+
+def _bad(*protocols: str) -> str:
+    """A sum of 0 is sent as 0xffff by Linux, also in TCP, which has no need to: it is as right
+    to whoever adds up, and tshark complains of it.
+    """
+    return " || ".join(
+        f"({protocol}.checksum.status == {BAD} && !({protocol}.checksum == 0xffff))"
+        for protocol in protocols
+    )
+
+
 def findings(
     capture: Path | str, ours: Collection[str] = (), *, reassemble: bool = True
 ) -> Findings:
@@ -85,11 +98,12 @@ def findings(
     its own: `reassemble` off has each packet judged alone.
     """
     sources = [f"{'ipv6' if ':' in address else 'ip'}.src == {address}" for address in ours]
-    from_ours = f"({' || '.join(sources)}) && " if sources else ""
-    checksums = " || ".join(
-        f"{protocol}.checksum.status == {BAD}"
-        for protocol in ("ip", "tcp", "udp", "icmp", "icmpv6")
-    )
+    # ICMP errors quote packets that the link may have damaged: ours in those that we get, the
+    # peer's in those that we send.
+    outbound = "!(frame.packet_flags_direction == 1)"
+    from_ours = f"({' || '.join(sources)}) && {outbound} && " if sources else ""
+    whole = f"!({QUOTING})"
+    checksums = f"{_bad('icmp', 'icmpv6')} || ({whole} && ({_bad('ip', 'tcp', 'udp')}))"
 
     alone = () if reassemble else ("-o", "tcp.desegment_tcp_streams:FALSE")
 
@@ -104,7 +118,7 @@ def findings(
         return [f"frame {number}: {info}" for number, info in found]
 
     return Findings(
-        malformed=find("_ws.malformed"),
+        malformed=find(f"_ws.malformed && {whole}"),
         bad_checksums=find(checksums),
         retransmissions=find("tcp.analysis.retransmission"),
     )
