@@ -48,7 +48,9 @@ def run_group(group: Group) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def outcomes():
     if importlib.util.find_spec("test.test_socket") is None:
-        pytest.fail("CPython's tests are missing: sudo apt-get install libpython3.N-testsuite, for python3.N")
+        pytest.fail(
+            "CPython's tests are missing: sudo apt-get install libpython3.N-testsuite, for python3.N"
+        )
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return dict(zip(GROUPS, pool.map(run_group, GROUPS), strict=True))
 
