@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from abc import ABC, abstractmethod
+from typing import Any
 
 from stack.http.asgi import ClientGone, Message, Scope
 from stack.http.message import (
@@ -17,6 +18,9 @@ from stack.http.service import AccessRecord
 from stack.http.session import Session
 
 logger = logging.getLogger(__name__)
+
+EXTENSIONS: dict[str, Any] = {"http.response.trailers": {}, "http.response.early_hint": {}}
+"""What ASGI applications are offered in HTTP/1.1 and HTTP/2 alike."""
 
 
 class Exchange(ABC):

@@ -9,6 +9,7 @@ from ngh2 import ErrorCode, NGH2Error, Setting
 
 from stack.http.asgi import Scope, http_scope
 from stack.http.engine import MAX_STREAM_ID, Broken, Engine
+from stack.http.exchange import EXTENSIONS
 from stack.http.flood import FloodGuard
 from stack.http.frames import PREFACE, FrameReader
 from stack.http.message import BadRequest, Headers, check_host, field, split_target
@@ -22,7 +23,6 @@ from stack.http.windows import MARK, ReceiveWindows
 
 PING = b"tunstack"
 
-EXTENSIONS: dict[str, Any] = {"http.response.trailers": {}, "http.response.early_hint": {}}
 PUSH: dict[str, Any] = {"http.response.push": {}}
 
 # What the engine resets a stream with when its peer breaks a rule. We never reset with these.
