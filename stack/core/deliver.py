@@ -62,6 +62,8 @@ _ERROR_COUNTERS = {
     Why.UNREACHABLE: "IcmpOutDestUnreachs",
     Why.PARAMETER_PROBLEM: "IcmpOutParmProbs",
     Why.REASSEMBLY_TIMEOUT: "IcmpOutTimeExcds",
+    Why.HOP_LIMIT: "IcmpOutTimeExcds",
+    Why.TOO_BIG: "IcmpOutPktTooBigs",
 }
 
 Result = tuple[Verdict, str]
@@ -99,7 +101,7 @@ def _faulty(host: "Host", packet: "Packet", now: int) -> Result:
         return _routed_on(host, packet, now)
     dst = raw(packet.dst)
     if packet.problem and (host.local.owns(dst) or host.local.listens_to(dst)):
-        _reply_error(
+        reply_error(
             host,
             icmp.parameter_problem(
                 packet, packet.problem_code, packet.problem_pointer, addresses=host.local
@@ -119,7 +121,7 @@ def _routed_on(host: "Host", packet: "Packet", now: int) -> Result:
     if host.config.accept_source_route and host.local.owns(raw(packet.dst)):
         failed = Unreachable4.SOURCE_ROUTE_FAILED
         error = icmp.destination_unreachable(packet, failed, 0, addresses=host.local)
-        _reply_error(host, error, Why.UNREACHABLE, now)
+        reply_error(host, error, Why.UNREACHABLE, now)
     return Verdict.SOURCE_ROUTED, ""
 
 
@@ -160,7 +162,7 @@ def _dispatch(host: "Host", packet: "Packet", now: int, *, ours: bool) -> Result
         return _udp(host, packet, now, ours=ours)
     host.counters.count("IpInUnknownProtos")
     why = Why.UNREACHABLE if packet.version == 4 else Why.PARAMETER_PROBLEM
-    _reply_error(host, icmp.unknown_protocol(packet, addresses=host.local), why, now)
+    reply_error(host, icmp.unknown_protocol(packet, addresses=host.local), why, now)
     return Verdict.NO_PROTOCOL, ""
 
 
@@ -175,7 +177,7 @@ def _udp(host: "Host", packet: "Packet", now: int, *, ours: bool) -> Result:
         Unreachable6.PORT_UNREACHABLE,
         addresses=host.local,
     )
-    _reply_error(host, error, Why.UNREACHABLE, now)
+    reply_error(host, error, Why.UNREACHABLE, now)
     return verdict, ""
 
 
@@ -184,7 +186,7 @@ def _reassemble(host: "Host", packet: "Packet", now: int) -> Result:
     problem = host.reassembly.problem
     if problem is not None:
         error = icmp.parameter_problem(packet, problem.code, problem.pointer, addresses=host.local)
-        _reply_error(host, error, Why.PARAMETER_PROBLEM, now)
+        reply_error(host, error, Why.PARAMETER_PROBLEM, now)
     if whole is None:
         return Verdict.FRAGMENT, ""
     rebuilt = ffi.new("struct packet *")
@@ -229,16 +231,20 @@ def _echo(host: "Host", packet: "Packet", *, ours: bool) -> Result:
     return Verdict.ECHO_REQUEST, ""
 
 
-def _reply_error(host: "Host", error: bytes | None, why: Why, now: int) -> None:
-    """Sends an ICMP error, if there is one and the rate allows (RFC 4443 §2.4(f))."""
+def reply_error(host: "Host", error: bytes | None, why: Why, now: int) -> bool:
+    """Queues an ICMP error, if there is one and the rate allows (RFC 4443 §2.4(f)); returns
+    whether it did.
+    """
     if error is None:
         host.counters.count("IcmpOutErrors")
-    elif not host.icmp_limiter.allow(now):
+        return False
+    if not host.icmp_limiter.allow(now):
         host.counters.count("IcmpOutRateLimited")
-    else:
-        host.counters.count("IcmpOutMsgs")
-        host.counters.count(_ERROR_COUNTERS[why])
-        host.reply(error, why)
+        return False
+    host.counters.count("IcmpOutMsgs")
+    host.counters.count(_ERROR_COUNTERS[why])
+    host.reply(error, why)
+    return True
 
 
 def expire(host: "Host", now: int) -> None:
@@ -249,6 +255,6 @@ def expire(host: "Host", now: int) -> None:
             data = ffi.from_buffer("uint8_t[]", expired.first)
             lib.packet_parse(packet, data, len(expired.first), 0)
             error = icmp.time_exceeded(packet, addresses=host.local)
-            _reply_error(host, error, Why.REASSEMBLY_TIMEOUT, now)
+            reply_error(host, error, Why.REASSEMBLY_TIMEOUT, now)
     for destination in host.path_mtu.expire(now):
         mtu_reports.path_changed(host, destination)

@@ -13,6 +13,16 @@ from stack.wire.batch import CAPACITY
 ROUNDS = 16
 
 
+def transmit(host: Host, link: Link, now: int) -> None:
+    """Sends until the host has no more, which a batch that is not full says."""
+    while True:
+        out = host.transmit(now)
+        if out.count:
+            link.transmit(out, now)
+        if out.count < CAPACITY:
+            return
+
+
 def lingers(host: Host) -> bool:
     """Whether a connection that its application closed has not come to its end yet."""
     return any(
@@ -81,20 +91,11 @@ class Pump:
         """Sends what the host has to send; returns whether it must be called again soon."""
         self._follow_observers()
         for _ in range(ROUNDS):
-            self._transmit(now)
+            transmit(self.host, self.link, now)
             arrived = self.link.pending and self.receive(now)
             if not self._tell() and not arrived:
                 return False
         return True
-
-    def _transmit(self, now: int) -> None:
-        """Sends until the host has no more, which a batch that is not full says."""
-        while True:
-            out = self.host.transmit(now)
-            if out.count:
-                self.link.transmit(out, now)
-            if out.count < CAPACITY:
-                return
 
     def abandon(self, now: int) -> None:
         """Ends everything on the host: the link carries nothing any more."""

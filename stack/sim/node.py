@@ -2,8 +2,9 @@
 
 from stack.core.host import Host
 from stack.link.base import Link
+from stack.run.pump import transmit
 from stack.sim.channel import Channel, Schedule
-from stack.wire.batch import CAPACITY, Inbound
+from stack.wire.batch import Inbound
 
 
 class Node:
@@ -78,21 +79,13 @@ class Node:
                 for source, ready in events:
                     if source.owner is not None:
                         source.owner.on_ready(ready)
-                self._transmit(now)
+                transmit(self.host, self.link, now)
                 events = host.events()
                 if not events:
                     break
         finally:
             self._inside = False
         self._rearm()
-
-    def _transmit(self, now: int) -> None:
-        while True:
-            out = self.host.transmit(now)
-            if out.count:
-                self.link.transmit(out, now)
-            if out.count < CAPACITY:
-                return
 
     def _rearm(self) -> None:
         deadline = self.host.next_wake()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from ipaddress import ip_interface
 
+from stack.core import deliver
 from stack.core.config import HostConfig
 from stack.core.host import Host
 from stack.core.ip import icmp
@@ -146,7 +147,7 @@ class Router:
         packet = Inbound.of([data])
         code = TimeExceededCode.HOP_LIMIT
         error = icmp.time_exceeded(packet.slot(0), code, addresses=self.host.local)
-        self._say(error, "IcmpOutTimeExcds", Why.HOP_LIMIT, now)
+        self._say(error, Why.HOP_LIMIT, now)
 
     def _unreachable(self, data: bytes, now: int) -> None:
         """RFC 1812 §4.3.3.1, RFC 4443 §3.1."""
@@ -157,24 +158,16 @@ class Router:
             Unreachable6.NO_ROUTE,
             addresses=self.host.local,
         )
-        self._say(error, "IcmpOutDestUnreachs", Why.UNREACHABLE, now)
+        self._say(error, Why.UNREACHABLE, now)
 
     def _too_big(self, data: bytes, mtu: int, now: int) -> None:
         """RFC 1191 §4, RFC 4443 §3.2."""
         packet = Inbound.of([data])
         error = icmp.packet_too_big(packet.slot(0), mtu, addresses=self.host.local)
-        self._say(error, "IcmpOutPktTooBigs", Why.TOO_BIG, now)
+        self._say(error, Why.TOO_BIG, now)
 
-    def _say(self, error: bytes | None, counter: str, why: Why, now: int) -> None:
-        host = self.host
-        if error is None:
-            host.counters.count("IcmpOutErrors")
-        elif not host.icmp_limiter.allow(now):
-            host.counters.count("IcmpOutRateLimited")
-        else:
-            host.counters.count("IcmpOutMsgs")
-            host.counters.count(counter)
-            host.reply(error, why)
+    def _say(self, error: bytes | None, why: Why, now: int) -> None:
+        if deliver.reply_error(self.host, error, why, now):
             self._node.wake()
 
 

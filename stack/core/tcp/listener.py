@@ -95,7 +95,7 @@ class Listener:
             return verdict or Verdict.NO_CONNECTION
         if not flags & lib.FLAG_SYN:
             return Verdict.IGNORED
-        if len(self._accepted) >= self.backlog:
+        if self.full:
             self.host.counters.count("ListenOverflows")
             self.host.counters.count("ListenDrops")
             return Verdict.QUEUE_FULL

@@ -27,7 +27,6 @@ from stack.observe.recording.values import (
 from stack.wire.batch import Inbound
 
 _OWNER = object()  # stands for an application's own object
-_AT_ONCE = 64  # packets in one batch
 
 
 class Diverged(Exception):
