@@ -186,7 +186,7 @@ def test_an_idle_hour_takes_milliseconds(tcp):
 def test_data_that_nobody_acknowledges_in_time_ends_the_connection(tcp):
     t = tcp()
     established(t)
-    t.tcp.set_user_timeout(3500 * MS)
+    t.tcp.set("user_timeout", 3500 * MS)
     t.send(b"x")
     t.advance(3499 * MS)
     t.expect_state(State.ESTABLISHED)
@@ -201,7 +201,7 @@ def test_data_that_nobody_acknowledges_in_time_ends_the_connection(tcp):
 def test_every_acknowledgement_of_new_data_begins_it_anew(tcp):
     t = tcp()
     established(t)
-    t.tcp.set_user_timeout(3 * SECOND)
+    t.tcp.set("user_timeout", 3 * SECOND)
     for _ in range(5):
         t.send(b"x")
         t.advance(2 * SECOND)
@@ -214,7 +214,7 @@ def test_every_acknowledgement_of_new_data_begins_it_anew(tcp):
 def test_idleness_is_no_reason(tcp):
     t = tcp()
     established(t)
-    t.tcp.set_user_timeout(SECOND)
+    t.tcp.set("user_timeout", SECOND)
     t.expect_nothing(HOUR)
     t.send(b"x")
     t.expect("PA")
@@ -226,7 +226,7 @@ def test_idleness_is_no_reason(tcp):
 def test_a_longer_one_than_the_default_is_kept_too(tcp):
     t = tcp(r2=100 * SECOND)
     established(t)
-    t.tcp.set_user_timeout(1000 * SECOND)
+    t.tcp.set("user_timeout", 1000 * SECOND)
     t.send(b"x")
     t.advance(999 * SECOND)
     t.expect_state(State.ESTABLISHED)
@@ -239,7 +239,7 @@ def test_a_longer_one_than_the_default_is_kept_too(tcp):
 def test_it_bounds_the_opening_as_well(tcp):
     t = tcp()
     t.connect()
-    t.tcp.set_user_timeout(2 * SECOND)
+    t.tcp.set("user_timeout", 2 * SECOND)
     t.advance(4 * SECOND)
     t.expect_state(State.CLOSED)
     t.take()
@@ -247,7 +247,7 @@ def test_it_bounds_the_opening_as_well(tcp):
 
 def test_with_a_user_timeout_keepalive_ends_by_that(tcp):
     t = watched(tcp())
-    t.tcp.set_user_timeout(IDLE + INTERVAL)
+    t.tcp.set("user_timeout", IDLE + INTERVAL)
     t.expect("A", seq=0, after=IDLE)
     t.advance(INTERVAL)
     t.expect_state(State.CLOSED)

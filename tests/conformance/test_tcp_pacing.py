@@ -17,7 +17,7 @@ RATE = 1_000_000  # bytes a second
 
 def paced(t, rate=RATE):
     established(t)
-    t.tcp.limit_pacing(rate)
+    t.tcp.set("pacing", rate)
     t.tcb.cwnd = 1_000 * MSS
     t.tcb.ssthresh = 1_000 * MSS
     return t
@@ -53,7 +53,7 @@ def test_every_algorithm_keeps_the_rate_that_is_allowed(tcp, congestion, rate):
     if congestion != "bbr":  # which begins below the larger of these rates
         assert octets >= 0.04 * rate - MSS
     assert octets <= 0.04 * rate + rate / 1000 + 2 * MSS
-    t.tcp.limit_pacing(0)
+    t.tcp.set("pacing", 0)
     assert congestion == "bbr" or t.tcp.pacer.rate == 0
 
 
@@ -147,7 +147,7 @@ def test_taking_the_limit_away_lets_everything_go(tcp):
     t = paced(tcp(), 1_000)
     t.send(bytes(10 * MSS))
     assert len(t.take()) == 1
-    t.tcp.limit_pacing(0)
+    t.tcp.set("pacing", 0)
     t.receive()  # any call after which a driver looks for output
     assert len(t.take()) == 9
 
@@ -156,7 +156,7 @@ def test_taking_the_limit_away_lets_everything_go(tcp):
 def test_a_window_that_pacing_leaves_unused_does_not_grow(tcp):
     t = tcp(congestion="cubic")
     established(t)
-    t.tcp.limit_pacing(50 * MSS)
+    t.tcp.set("pacing", 50 * MSS)
     before = t.tcb.cwnd
     t.send(bytes(60 * MSS))
     for _ in range(50):
@@ -198,7 +198,7 @@ def test_the_algorithm_can_be_changed_while_data_flows(tcp):
 def test_no_timer_runs_for_the_pace_of_nothing(tcp):
     t = tcp()
     established(t)
-    t.tcp.limit_pacing(1000)
+    t.tcp.set("pacing", 1000)
     t.send(bytes(500))
     t.expect(length=500)
     t.inject("PA", text=b"x")

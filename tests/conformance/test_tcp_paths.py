@@ -153,7 +153,7 @@ def test_the_application_may_have_no_reports_of_soft_errors(tcp):
 @pytest.mark.rfc("1122", "4.2.3.9")
 def test_what_a_router_said_explains_the_end_of_a_connection(tcp):
     t = established(tcp)
-    t.tcp.set_user_timeout(5 * SECOND)
+    t.tcp.set("user_timeout", 5 * SECOND)
     t.send(b"x")
     t.take()
     error(t, 3, 0, seq=1, size=1)
@@ -176,7 +176,7 @@ def test_what_a_router_said_explains_why_an_attempt_failed(tcp):
 
 def test_a_soft_error_is_forgotten_when_the_path_works_again(tcp):
     t = established(tcp)
-    t.tcp.set_user_timeout(5 * SECOND)
+    t.tcp.set("user_timeout", 5 * SECOND)
     t.send(b"x")
     t.take()
     error(t, 3, 1, seq=1, size=1)

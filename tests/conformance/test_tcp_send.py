@@ -273,7 +273,7 @@ def test_a_user_timeout_behind_a_closed_window_sends_nothing_in_between(tcp):
     again for it.
     """
     t = established(tcp(peer={"window": 5000}))
-    t.tcp.set_user_timeout(2 * SECOND)
+    t.tcp.set("user_timeout", 2 * SECOND)
     t.send(bytes(3000))
     t.take()
     for _ in range(40):

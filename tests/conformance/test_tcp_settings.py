@@ -107,13 +107,14 @@ def test_more_to_come_is_a_cork_until_the_next_call(tcp):
 @versions
 def test_the_application_chooses_the_dscp_of_its_segments_and_may_change_it(tcp, version):
     t = established(tcp, version)
-    t.tcp.set_traffic_class(0xB8)
+    setting = "tos" if version == 4 else "tclass"
+    t.tcp.set(setting, 0xB8)
     t.send(b"expedited")
     one = t.expect("PA")
     assert one.packet.tclass == 0xB8
     t.inject("PA", text=b"x")
     assert t.expect("A").packet.tclass == 0xB8
-    t.tcp.set_traffic_class(0x28)
+    t.tcp.set(setting, 0x28)
     t.send(b"usual")
     t.inject("A", ack=10)
     assert t.expect("PA").packet.tclass == 0x28
@@ -126,7 +127,7 @@ def test_the_bits_of_ecn_are_not_the_applications(tcp):
     t.expect("SEC")
     t.inject("SAE")
     t.expect("A")
-    t.tcp.set_traffic_class(0xBB)
+    t.tcp.set("tos", 0xBB)
     t.send(b"data")
     one = t.expect("PA")
     assert one.packet.tclass == 0xB8 | 2  # ECT(0)
@@ -180,7 +181,7 @@ def test_a_limit_of_the_mss_set_before_the_syn_holds_both_ways(tcp, version):
         "192.0.2.1" if version == 4 else "2001:db8::1", 40_000, t.now, local_port=50_000
     )
     t.connection, t.local_port = connection, 50_000
-    connection.limit_mss(500)
+    connection.set("mss", 500)
     t._after()
     t.expect("S", mss=500)
     t.inject("SA")
@@ -191,7 +192,7 @@ def test_a_limit_of_the_mss_set_before_the_syn_holds_both_ways(tcp, version):
 
 def test_a_limit_of_the_mss_set_later_holds_for_what_we_send(tcp):
     t = established(tcp)
-    t.tcp.limit_mss(400)
+    t.tcp.set("mss", 400)
     t.send(bytes(900))
     assert [one.length for one in t.take()] == [400, 400, 100]
 

@@ -85,7 +85,7 @@ def test_the_timeout_is_the_longer_advice_within_our_limits(tcp, remote, held):
 @pytest.mark.rfc("5482", "3.1")
 def test_the_timeout_never_falls_below_the_lower_limit(tcp):
     t = established(tcp)
-    t.tcp.advertise_user_timeout(5 * SECOND)
+    t.tcp.set("advertised_timeout", 5 * SECOND)
     t._after()
     assert seconds(t.expect("A", why=Why.USER_TIMEOUT)) == 5
     t.inject("A", options=[option(10)])
@@ -103,10 +103,10 @@ def test_a_value_of_zero_is_ignored(tcp):
 @pytest.mark.rfc("5482", "3.1")
 def test_what_the_application_has_set_stays(tcp):
     t = established(tcp)
-    t.tcp.set_user_timeout(7 * SECOND)
+    t.tcp.set("user_timeout", 7 * SECOND)
     t.inject("A", options=[option(3000)])
     assert t.tcp.user_timeout == 7 * SECOND
-    t.tcp.set_user_timeout(0)
+    t.tcp.set("user_timeout", 0)
     t.inject("A", options=[option(3000)])
     assert t.tcp.user_timeout == 3000 * SECOND
 
@@ -130,7 +130,7 @@ def test_a_new_value_is_told_at_once_and_never_makes_a_segment_too_long(tcp):
     t.inject("A")
     t.send(b"x")
     assert seconds(t.expect("PA")) == 900
-    t.tcp.advertise_user_timeout(60 * SECOND)
+    t.tcp.set("advertised_timeout", 60 * SECOND)
     t._after()
     assert seconds(t.expect("A")) == 60
 

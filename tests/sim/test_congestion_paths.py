@@ -60,7 +60,7 @@ def test_a_limit_on_pacing_holds_on_a_whole_path(congestion):
     net, sender, receiver = path(rate=100 * MBIT, congestion=congestion)
     flow = Bulk(net, sender, receiver)
     net.run(until=net.now + 100 * MS)
-    flow.connection.limit_pacing(500_000)
+    flow.connection.set("pacing", 500_000)
     (rate,) = throughput(net, [flow], warm_up=2 * SECOND, span=4 * SECOND)
     assert 0.93 * 4 * MBIT <= rate <= 1.001 * 4 * MBIT
     assert flow.connection.info()["retrans"] == 0

@@ -12,7 +12,7 @@ from stack._native import ffi, lib
 from stack.core.events import ApplicationCalled, CwndChanged, StateChanged, TimerStarted
 from stack.core.ready import Ready
 from stack.core.system_error import system_error
-from stack.core.tcp import congestion, fast_open_client, handshake, info, timeouts, window
+from stack.core.tcp import congestion, fast_open_client, info, timeouts, window
 from stack.core.tcp.acks import AckPolicy
 from stack.core.tcp.cork import Cork
 from stack.core.tcp.ecn import Ecn
@@ -26,12 +26,11 @@ from stack.core.tcp.prr import ProportionalRateReduction
 from stack.core.tcp.reassembly import Reassembly
 from stack.core.tcp.receive_buffer import ReceiveBuffer
 from stack.core.tcp.send_buffer import SendBuffer
-from stack.core.tcp.settings import SETTINGS, Value
+from stack.core.tcp.settings import NO_LIMIT, SETTINGS, Value
 from stack.core.tcp.states import SENDING, Cause, State, follow
 from stack.core.tcp.timers import COUNT, Timer
 from stack.core.tcp.undo import Undo
 from stack.core.tcp.urgent import Urgent
-from stack.core.tcp.user_timeout import UserTimeoutOption
 from stack.core.tcp.validation import WindowValidation
 from stack.core.why import Verdict, Why
 from stack.wire.address import raw, text
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from stack.core.tcp.rate import RateSampler
     from stack.core.tcp.recovery import LossDetector
     from stack.core.tcp.source_route import IpOptions
+    from stack.core.tcp.user_timeout import UserTimeoutOption
     from stack.core.timers import Handle
 
 Buffer = bytes | bytearray | memoryview
@@ -167,7 +167,7 @@ class Connection:
         self.urgent = Urgent()
         self.cork = Cork()
         self.timeout_option: UserTimeoutOption | None = None
-        self.mss_limit = 0xFFFF  # TCP_MAXSEG
+        self.mss_limit = NO_LIMIT  # TCP_MAXSEG
         self.ip_options: IpOptions | None = None  # IP_OPTIONS, or the way a segment came
         self.hears_traffic_class = False  # IP_RECVTOS: with every segment, not the SYN's alone
         self.traffic_class_heard = 0  # DSCP and ECN, as in the octet (MAY-9)
@@ -272,38 +272,10 @@ class Connection:
     # What the application may set.
 
     def set(self, setting: str, value: Value) -> None:
-        """Gives one of SETTINGS a value. Raises KeyError for a name that is none of them."""
+        """Gives one of SETTINGS, which tell what each means, a value. Raises KeyError for a name
+        that is none of them.
+        """
         SETTINGS[setting](self, value)
-
-    def set_user_timeout(self, timeout: int) -> None:
-        """How long (µs) data may stay unacknowledged; 0 is the configured R2 (MUST-21)."""
-        self.user_timeout = timeout
-        if self.timeout_option is not None:
-            self.timeout_option.changeable = timeout == 0  # RFC 5482 §3.1
-
-    def advertise_user_timeout(self, timeout: int) -> None:
-        """Advises the peer to wait for us as long (µs), by an option that few hosts know
-        (RFC 5482), and from now on follows the peer's advice.
-        """
-        if self.timeout_option is None:
-            self.timeout_option = UserTimeoutOption(timeout)
-        self.timeout_option.advertise(self, timeout)
-
-    def set_traffic_class(self, value: int) -> None:
-        """DSCP of the segments to come (MUST-48, SHLD-21), as it lies in the octet; its two
-        low bits are ECN's and stay.
-        """
-        path = self.path
-        path.traffic_class = value & 0xFC | path.traffic_class & 3
-
-    def limit_mss(self, size: int) -> None:
-        """No segment of ours carries more than `size` bytes of options and text, and while
-        our SYN has not left, none of the peer's (TCP_MAXSEG).
-        """
-        self.mss_limit = size
-        if self.tcb.segments_out == 0:
-            self.tcb.rcv_mss = min(self.tcb.rcv_mss, size)
-        handshake.update_mss(self)
 
     # User calls.
 
@@ -478,11 +450,6 @@ class Connection:
         self.rate = self.congestion.rate
         self.flight.on_lost = self.congestion.on_lost if self.rate is not None else None
         self.pacer.ask(self.congestion.pacing_rate)
-
-    def limit_pacing(self, rate: int) -> None:
-        """No more than `rate` bytes a second from now on (SO_MAX_PACING_RATE); 0 for any."""
-        self.pacer.allow(rate)
-        self.wants_output()
 
     # What the parts of TCP call.
 

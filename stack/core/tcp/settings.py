@@ -8,12 +8,14 @@ run, which has to see every input of a host.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from stack.core.tcp import source_route
+from stack.core.tcp import handshake, source_route
+from stack.core.tcp.user_timeout import UserTimeoutOption
 
 if TYPE_CHECKING:
     from stack.core.tcp.connection import Connection
 
 Value = bool | int | str | bytes
+NO_LIMIT = 0xFFFF  # bytes: no segment is longer
 
 
 def _nodelay(connection: "Connection", on: bool) -> None:
@@ -55,8 +57,37 @@ def _congestion(connection: "Connection", name: str) -> None:
         connection.use_congestion(name)
 
 
+def _user_timeout(connection: "Connection", timeout: int) -> None:
+    """How long data may stay unacknowledged; 0 is the configured R2 (RFC 9293 MUST-21)."""
+    connection.user_timeout = timeout
+    if connection.timeout_option is not None:
+        connection.timeout_option.changeable = timeout == 0  # RFC 5482 §3.1
+
+
+def _advertised_timeout(connection: "Connection", timeout: int) -> None:
+    """Advises the peer to wait for us as long, by an option that few hosts know (RFC 5482),
+    and from now on follows the peer's advice.
+    """
+    if connection.timeout_option is None:
+        connection.timeout_option = UserTimeoutOption(timeout)
+    connection.timeout_option.advertise(connection, timeout)
+
+
+def _pacing(connection: "Connection", rate: int) -> None:
+    """No more than so many bytes a second from now on (SO_MAX_PACING_RATE); 0 for any."""
+    connection.pacer.allow(rate)
+    connection.wants_output()
+
+
 def _mss(connection: "Connection", size: int) -> None:
-    connection.limit_mss(size or 0xFFFF)
+    """No segment of ours carries more bytes of options and text, and while our SYN has not
+    left, none of the peer's (TCP_MAXSEG); 0 takes the limit away.
+    """
+    connection.mss_limit = size or NO_LIMIT
+    tcb = connection.tcb
+    if tcb.segments_out == 0:
+        tcb.rcv_mss = min(tcb.rcv_mss, connection.mss_limit)
+    handshake.update_mss(connection)
 
 
 def _send_buffer(connection: "Connection", size: int) -> None:
@@ -72,9 +103,14 @@ def _urgent_inline(connection: "Connection", on: bool) -> None:
 
 
 def _traffic_class(version: int) -> Callable[["Connection", int], None]:
+    """DSCP of the segments to come (RFC 9293 MUST-48, SHLD-21), as it lies in the octet; its
+    two low bits are ECN's and stay.
+    """
+
     def apply(connection: "Connection", value: int) -> None:
         if connection.version == version:
-            connection.set_traffic_class(max(value, 0))
+            path = connection.path
+            path.traffic_class = max(value, 0) & 0xFC | path.traffic_class & 3
 
     return apply
 
@@ -107,9 +143,10 @@ SETTINGS: dict[str, Callable[["Connection", Any], None]] = {
     "keepidle": _keepalive_number("idle"),
     "keepintvl": _keepalive_number("interval"),
     "keepcnt": _keepalive_number("count"),
-    "user_timeout": lambda c, timeout: c.set_user_timeout(timeout),
+    "user_timeout": _user_timeout,
+    "advertised_timeout": _advertised_timeout,
     "congestion": _congestion,
-    "pacing": lambda c, rate: c.limit_pacing(rate),
+    "pacing": _pacing,
     "mss": _mss,
     "send_buffer": _send_buffer,
     "receive_buffer": _receive_buffer,

@@ -55,8 +55,7 @@ HOST = Surface(
 CONNECTION = Surface(
     Connection,
     calls=_names(
-        "set set_user_timeout advertise_user_timeout set_traffic_class limit_mss use_congestion"
-        " limit_pacing send send_urgent send_with_syn receive receive_into receive_urgent"
+        "set use_congestion send send_urgent send_with_syn receive receive_into receive_urgent"
         " flush shutdown close abort"
     ),
     assigned=("nodelay", "reports_errors", "owner"),
