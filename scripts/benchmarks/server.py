@@ -9,9 +9,11 @@ import cProfile
 import json
 import sys
 import time
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from os import urandom
 from pathlib import Path
+from typing import Any
 
 from stack.core.config import HostConfig
 from stack.core.host import Host
@@ -84,6 +86,12 @@ class Chargen(asyncio.Protocol):
         self.tally["down.segments"] += info["segs_out"]
 
 
+def say_ready() -> None:
+    """Tells whoever started this process that it listens."""
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+
+
 async def until_input_ends() -> None:
     """Returns when whoever started this process closed its end of our input."""
     loop = asyncio.get_running_loop()
@@ -121,13 +129,23 @@ async def serve(options: argparse.Namespace) -> dict[str, int]:
         for port, protocol in services.items():
             await host.create_server(protocol, None, port, backlog=1024)
         memory.settle()
-        sys.stdout.write("ready\n")
-        sys.stdout.flush()
+        say_ready()
         began = time.process_time_ns()
         await until_input_ends()
         tally["cpu.microseconds"] = (time.process_time_ns() - began) // 1000
         tally["link.dropped"] = device.dropped
         return tally | host.host.counters.non_zero()
+
+
+def run(serving: Coroutine[Any, Any, dict[str, int]], profile: Path | None) -> None:
+    """Serves, under cProfile where a file for its figures is given, and prints the counters."""
+    if profile is None:
+        counts = asyncio.run(serving)
+    else:
+        with cProfile.Profile() as profiler:
+            counts = asyncio.run(serving)
+        profiler.dump_stats(profile)
+    sys.stdout.write(json.dumps(counts) + "\n")
 
 
 def main() -> None:
@@ -141,14 +159,7 @@ def main() -> None:
     parser.add_argument("--congestion", default="cubic", help="the algorithm")
     parser.add_argument("--profile", type=Path, help="file for cProfile's figures")
     options = parser.parse_args()
-    serving = serve(options)
-    if options.profile is None:
-        counts = asyncio.run(serving)
-    else:
-        with cProfile.Profile() as profile:
-            counts = asyncio.run(serving)
-        profile.dump_stats(options.profile)
-    sys.stdout.write(json.dumps(counts) + "\n")
+    run(serve(options), options.profile)
 
 
 if __name__ == "__main__":

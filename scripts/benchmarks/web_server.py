@@ -4,17 +4,13 @@ Says "ready" when it listens; ends when its input does.
 """
 
 import argparse
-import asyncio
-import cProfile
-import json
-import sys
 import time
 from os import urandom
 from pathlib import Path
 from typing import Any
 
 from scripts.benchmarks.application import app
-from scripts.benchmarks.server import until_input_ends
+from scripts.benchmarks.server import run, say_ready, until_input_ends
 from stack.core.host import Host
 from stack.http.certificate import Certificate
 from stack.http.server import HttpServer
@@ -23,11 +19,6 @@ from stack.run import memory
 from stack.sockets.aio import AsyncHost
 
 CHAIN, KEY = "chain.pem", "key.pem"
-
-
-def say_ready() -> None:
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
 
 
 async def serve(options: argparse.Namespace) -> dict[str, int]:
@@ -75,13 +66,7 @@ def main() -> None:
     parser.add_argument("--profile", type=Path, help="file for cProfile's figures")
     options = parser.parse_args()
     serving = serve_hypercorn(options.folder) if options.hypercorn else serve(options)
-    if options.profile is None:
-        counts = asyncio.run(serving)
-    else:
-        with cProfile.Profile() as profile:
-            counts = asyncio.run(serving)
-        profile.dump_stats(options.profile)
-    sys.stdout.write(json.dumps(counts) + "\n")
+    run(serving, options.profile)
 
 
 if __name__ == "__main__":
