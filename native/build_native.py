@@ -13,6 +13,10 @@ SOURCES = (
     "build.c",
     "ring.c",
     "flow.c",
+    "sent.c",
+    "segment_path.c",
+    "segments_arrive.c",
+    "segments_leave.c",
     "tun.c",
 )
 

@@ -18,6 +18,7 @@ struct flow_key {
 _Static_assert(sizeof(struct flow_key) == 36, "the key is hashed and compared as plain bytes");
 
 struct slot {
+    struct tcb *tcb;
     uint32_t id; /* 0: empty */
     uint32_t hash;
     struct flow_key key;
@@ -187,26 +188,33 @@ static int is_crowded(const struct flow_table *t)
     return t->count + 1 > t->capacity / 5 * 4;
 }
 
-static uint32_t find(const struct flow_table *t, const struct flow_key *key)
+static const struct slot *find(const struct flow_table *t, const struct flow_key *key)
 {
-    return probe(t, key, hash_key(t, key))->id;
+    return probe(t, key, hash_key(t, key));
 }
 
 uint32_t flow_find(const struct flow_table *t, const struct packet *p)
 {
     struct flow_key key = key_of_packet(p);
 
-    return p->source_route == 0 ? find(t, &key) : 0;
+    return p->source_route == 0 ? find(t, &key)->id : 0;
+}
+
+struct tcb *flow_find_tcb(const struct flow_table *t, const struct packet *p)
+{
+    struct flow_key key = key_of_packet(p);
+
+    return p->source_route == 0 ? find(t, &key)->tcb : NULL;
 }
 
 uint32_t flow_find_path(const struct flow_table *t, const struct path *path)
 {
     struct flow_key key = key_of_path(path);
 
-    return find(t, &key);
+    return find(t, &key)->id;
 }
 
-int flow_insert(struct flow_table *t, const struct path *path, uint32_t id)
+int flow_insert(struct flow_table *t, const struct path *path, uint32_t id, struct tcb *tcb)
 {
     struct flow_key key = key_of_path(path);
     uint32_t hash = hash_key(t, &key);
@@ -217,6 +225,7 @@ int flow_insert(struct flow_table *t, const struct path *path, uint32_t id)
     if (is_crowded(t) && !grow(t))
         return 0;
     slot = probe(t, &key, hash);
+    slot->tcb = tcb;
     slot->id = id;
     slot->hash = hash;
     slot->key = key;

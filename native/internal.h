@@ -96,3 +96,34 @@ void parse_tcp_options(struct packet *p, const uint8_t *options, uint32_t length
 
 /* The keyed hash of the flow table, visible for its test vectors. */
 uint64_t siphash_2_4(const uint64_t secret[2], const uint8_t *data, size_t length);
+
+/* The TCB of a packet's flow; NULL when there is none, or when it came by a source route. */
+struct tcb *flow_find_tcb(const struct flow_table *t, const struct packet *p);
+
+/* Makes room for one more transmission; 0 when memory ran out. */
+int sent_reserve(struct sent *q);
+
+/* ---- what both directions of the segment path use (segment_path.c) -------- */
+
+static inline int before(uint32_t a, uint32_t b)
+{
+    return (int32_t)(a - b) < 0;
+}
+
+static inline uint32_t flight_size(const struct tcb *t)
+{
+    return t->snd_nxt - t->snd_una;
+}
+
+/* TSval at `now`: our clock ticks every millisecond (RFC 7323 §5.4). */
+static inline uint32_t timestamp(const struct tcb *t, int64_t now)
+{
+    return (uint32_t)(now / 1000) + t->ts_offset;
+}
+
+/* Nothing of the connection needs a decision: no recovery, no closed window. */
+int is_quiet(const struct tcb *t);
+void timer_start(struct segment_path *path, struct tcb *t, uint32_t timer, int64_t deadline);
+void arm_retransmission(struct segment_path *path, struct tcb *t, int64_t now);
+void arm_loss_probe(struct segment_path *path, struct tcb *t, int64_t now);
+void wants_output(struct segment_path *path, struct tcb *t);

@@ -132,7 +132,7 @@ def field(decl: c_ast.Decl) -> str:
         return base_name(decl.type)
     element = base_name(decl.type.type)
     if element != "int":
-        return f"Array[{element}]"
+        return f"Array[{element}]" if isinstance(decl.type, c_ast.ArrayDecl) else element
     return "_IntArray" if isinstance(decl.type, c_ast.ArrayDecl) else "Bytes"
 
 

@@ -206,6 +206,34 @@ struct path {
     uint8_t options[IP_OPTIONS_MAX];
 };
 
+/* ---- what was sent once ---------------------------------------------------- */
+
+/* Sequence numbers `seq` up to, not including, `end`, that left at `sent_at` (µs). */
+struct transmission {
+    int64_t sent_at;
+    uint32_t seq;
+    uint32_t end;
+};
+
+/* Transmissions of which nothing is known but that they left: neither acknowledged nor
+ * SACKed, not thought lost, never sent again. They lie side by side, oldest first, and the
+ * last one ends at snd_nxt. */
+struct sent {
+    struct transmission *data;
+    uint32_t capacity; /* 0 or a power of two */
+    uint32_t head;     /* index of the oldest */
+    uint32_t count;
+};
+
+void sent_free(struct sent *q);
+/* Adds the newest; returns 1, or 0 when memory ran out. */
+int sent_push(struct sent *q, uint32_t seq, uint32_t end, int64_t now);
+/* Takes the oldest out, of which only what lies below `una` where that falls into it; `base`
+ * is at or below all of them, to measure from. Returns 1, or 0 when nothing lies below. */
+int sent_pop(struct sent *q, uint32_t base, uint32_t una, struct transmission *out);
+/* The one at `index`, counted from the oldest. */
+struct transmission sent_at(const struct sent *q, uint32_t index);
+
 /* ---- transmission control block ----------------------------------------
  *
  *   Send sequence space (RFC 9293 §3.3.1)
@@ -221,8 +249,40 @@ struct path {
  *                 rcv_nxt    rcv_adv
  *
  *   rcv_adv is the highest right edge ever announced; it never moves left. */
+/* States in which data may go one way or both; core.tcp.states.State has them all. */
+#define STATE_ESTABLISHED 1
+#define STATE_FIN_WAIT_1 4
+#define STATE_FIN_WAIT_2 5
+#define STATE_CLOSE_WAIT 8
+#define STATE_LAST_ACK 9
+
+/* Indices into deadlines and places. */
+#define TIMER_RETRANSMISSION 0 /* RFC 6298 */
+#define TIMER_LOSS_PROBE 1     /* RFC 8985 §7 */
+#define TIMER_REORDERING 2     /* RFC 8985 §6.2 */
+#define TIMER_PERSIST 3        /* RFC 9293 §3.8.6.1 */
+#define TIMER_DELAYED_ACK 4    /* RFC 9293 §3.8.6.3 */
+#define TIMER_TIME_WAIT 5      /* RFC 9293 §3.6.1, and FIN-WAIT-2 of an orphan */
+#define TIMER_KEEPALIVE 6      /* RFC 9293 §3.8.4 */
+#define TIMER_PACING 7         /* when the next data may leave */
+#define TIMER_CORK 8           /* when a partial segment has waited long enough */
+#define TIMER_COUNT 9
+
+/* Numbers of the reasons that the segment path knows (core.why): why an acknowledgement is
+ * due or a segment left. From WHY_OTHER on they are Python's, and an acknowledgement that is
+ * due for one of those is, too. */
+#define WHY_NONE 0
+#define WHY_SECOND_SEGMENT 1
+#define WHY_QUICK_ACK 2
+#define WHY_WINDOW_UPDATE 3
+#define WHY_DELAYED_ACK 4
+#define WHY_DATA 5
+#define WHY_DATA_PUSHED 6
+#define WHY_OTHER 7
+
 struct tcb {
     struct path path;
+    uint32_t number; /* of the connection, as its host counts */
     uint32_t state; /* core.tcp.states.State */
 
     uint32_t iss;
@@ -271,6 +331,65 @@ struct tcb {
     uint32_t recover;  /* snd_nxt when recovery began (RFC 6582 §3.2) */
     uint32_t recovery; /* core.tcp.recovery.Recovery */
 
+    /* The most recently sent segment that was delivered (RFC 8985 §5.2). */
+    int64_t rack_sent_at; /* RACK.xmit_ts */
+    int64_t rack_rtt;
+    uint32_t rack_end;  /* RACK.end_seq */
+    uint32_t rack_fack; /* RACK.fack */
+
+    /* Acknowledgements of the batch at hand that congestion control has not heard of. */
+    uint64_t sample_acked; /* bytes */
+    int64_t sample_rtt;    /* µs, the shortest; 0: none was measured */
+    uint32_t sample_rtts;  /* how many were measured */
+    uint32_t sample_acks;  /* how many there were */
+    uint32_t sample_flight; /* bytes in flight before the first of them */
+
+    /* Acknowledgement policy (core.tcp.acks). */
+    uint32_t ack_due;       /* WHY_…, WHY_NONE: none is */
+    uint32_t ack_waiting;   /* bytes that arrived since the last one left */
+    uint32_t ack_full_size; /* the longest text that came in one segment */
+    uint32_t ack_alert;     /* segments that are still acknowledged one by one, after a loss */
+    int64_t ack_quick;      /* segments that are still acknowledged at once */
+
+    /* Pacing (core.tcp.pacing). */
+    uint64_t pacing_rate; /* bytes a second; 0: none */
+    uint64_t pacing_rest; /* of the last division */
+    int64_t pacing_next;  /* µs, when what has left is paid for */
+    int64_t pacing_burst_end; /* µs, up to which a burst may run ahead */
+
+    /* The receiver's own estimate of the round trip (core.tcp.receive_buffer), µs. */
+    int64_t rcv_rtt;
+    int64_t rcv_measure_at;
+
+    int64_t last_heard;         /* µs, when the last segment came */
+    int64_t last_data_received; /* µs */
+    int64_t last_sent_at;       /* µs, data */
+    int64_t unacked_since;      /* µs, since when nothing that was sent got acknowledged */
+    uint32_t una_at_send;       /* snd_una when data left last */
+    uint32_t small_end;         /* end of the small segment in flight, with small_in_flight */
+    uint32_t data_segments_in;
+    uint32_t data_segments_out;
+    uint32_t snd_drawn; /* bytes by which the send buffer has grown */
+    uint32_t rcv_drawn;
+
+    uint8_t fast; /* the segment path may finish what is expected by itself */
+    uint8_t orphan; /* the application let go of it */
+    uint8_t nodelay;
+    uint8_t small_in_flight;
+    uint8_t cwnd_limited;  /* cwnd held data back when it last could have left */
+    uint8_t send_blocked;  /* the application was told that the send buffer is full */
+    uint8_t mss_proven;    /* segments as large as now were acknowledged */
+    uint8_t snd_automatic; /* the buffers follow the connection's needs */
+    uint8_t rcv_automatic;
+    uint8_t pacing_waits; /* data was held back by the pacing */
+    uint8_t in_output;    /* waits for its turn to transmit */
+    uint32_t ready; /* what the application must hear of the batch at hand */
+
+    /* Timers: when each runs out, 0 when it is off, and the place that it has in the host's
+     * queue, which may be an earlier one (core.timers). µs. */
+    int64_t deadlines[TIMER_COUNT];
+    int64_t places[TIMER_COUNT];
+
     uint64_t segments_in;
     uint64_t segments_out;
     uint64_t bytes_received; /* in order */
@@ -279,6 +398,7 @@ struct tcb {
     uint64_t bytes_retransmitted;
     uint64_t retransmissions;
 
+    struct sent sent; /* the newest part of the flight */
     struct ring snd; /* first byte: snd_una */
     struct ring rcv; /* first byte: the next the application reads */
 };
@@ -318,6 +438,7 @@ struct outgoing {
     uint8_t head[OUTGOING_HEAD_MAX];
     uint32_t head_length;
     uint32_t length; /* bytes of the whole IP packet */
+    uint32_t why;    /* WHY_…, where the segment path built it */
     struct span text[2];
 };
 
@@ -347,9 +468,10 @@ void flow_table_free(struct flow_table *t);
 /* The flow of a packet that arrived: 0 when there is none, or when the packet came by a
  * source route, which its taker has to look at first. */
 uint32_t flow_find(const struct flow_table *t, const struct packet *p);
-/* Insert under the path of our side (src is ours). id must not be 0. Returns 1, or 0 when
- * it is there already or memory ran out. */
-int flow_insert(struct flow_table *t, const struct path *path, uint32_t id);
+/* Insert under the path of our side (src is ours). id must not be 0; tcb, which may be NULL,
+ * must live until the flow is removed. Returns 1, or 0 when it is there already or memory ran
+ * out. */
+int flow_insert(struct flow_table *t, const struct path *path, uint32_t id, struct tcb *tcb);
 int flow_remove(struct flow_table *t, const struct path *path);
 uint32_t flow_find_path(const struct flow_table *t, const struct path *path);
 uint32_t flow_count(const struct flow_table *t);
@@ -376,3 +498,73 @@ int tun_receive(int fd, struct batch *b, uint32_t vnet);
 int tun_poll(int fd, uint32_t microseconds);
 /* Writes n packets; returns how many were taken, or -errno when the first failed. */
 int tun_transmit(int fd, const struct outgoing *out, uint32_t n, uint32_t vnet);
+
+/* ---- the segment path ------------------------------------------------------
+ *
+ * What is common on a synchronised connection, finished without Python: a segment that is
+ * exactly the one expected, and the data and acknowledgements that may leave then. All else
+ * is left untouched for Python, which decides the same way, only slower (core.tcp). */
+
+/* What an application may hear from here; core.ready has all of them. */
+#define READY_READABLE 2
+#define READY_WRITABLE 4
+
+/* Bytes by which the buffers of a host may still grow. */
+struct budget {
+    int64_t left;
+};
+
+#define NOTED_TIMERS_MAX 192 /* three for each packet of a batch */
+
+/* The segment path of one host, and what it has noted for Python since that looked last. */
+struct segment_path {
+    const struct flow_table *flows;
+    struct budget *budget;
+
+    /* Settings (core.tcp.config), in µs and bytes. */
+    int64_t minimum_rto;
+    int64_t maximum_rto;
+    int64_t delayed_ack;
+    int64_t minimum_probe_timeout;
+    int64_t probe_delayed_ack;
+    uint32_t largest_send_buffer;
+
+    /* Numbers of connections, each in the order in which that became due: an event for the
+     * application, output, a sample for congestion control. */
+    uint32_t told[BATCH_PACKETS];
+    uint32_t sending[BATCH_PACKETS];
+    uint32_t sampled[BATCH_PACKETS];
+    uint32_t told_count;
+    uint32_t sending_count;
+    uint32_t sampled_count;
+    /* Timers that need a place in the queue. */
+    uint32_t timer_owners[NOTED_TIMERS_MAX];
+    uint32_t timer_names[NOTED_TIMERS_MAX];
+    int64_t timer_deadlines[NOTED_TIMERS_MAX];
+    uint32_t timer_count;
+    uint32_t noted; /* the counts together: 0 when there is nothing to look at */
+
+    uint64_t segments_in; /* finished here, since the host was made */
+    uint64_t segments_out;
+};
+
+/* 0 when the environment has TUNSTACK_FASTPATH=0: everything then goes through Python. */
+int segment_path_wanted(void);
+/* Finishes the segments of a batch from packet `first` on, up to the first one that is
+ * Python's to look at; returns that one's index, or the number of packets. */
+uint32_t segments_arrive(struct segment_path *path, struct batch *b, uint32_t first, int64_t now);
+
+/* What segments_leave leaves to do. */
+#define LEAVE_DONE 0
+#define LEAVE_FULL 1   /* more may leave, and there was no room */
+#define LEAVE_PYTHON 2 /* something else than data and acknowledgements may be due */
+
+/* Flags for segments_leave. */
+#define LEAVE_OFFLOAD 0x01 /* the device cuts super-segments and fills in checksums */
+
+/* Builds what a connection may send into up to `room` packets from `out` on. Returns how
+ * many there are, plus LEAVE_… times 256. */
+uint32_t segments_leave(struct segment_path *path, struct tcb *t, struct outgoing *out,
+                        uint32_t room, uint32_t flags, int64_t now);
+/* Bytes of all packets in a batch, from their IP headers on. */
+uint64_t batch_octets(const struct batch *b);

@@ -119,8 +119,20 @@ class Path:
     next_hop: _IntArray
     options: _IntArray
 
+class Transmission:
+    sent_at: int
+    seq: int
+    end: int
+
+class Sent:
+    data: Transmission
+    capacity: int
+    head: int
+    count: int
+
 class Tcb:
     path: Path
+    number: int
     state: int
     iss: int
     snd_una: int
@@ -162,6 +174,50 @@ class Tcb:
     dupacks: int
     recover: int
     recovery: int
+    rack_sent_at: int
+    rack_rtt: int
+    rack_end: int
+    rack_fack: int
+    sample_acked: int
+    sample_rtt: int
+    sample_rtts: int
+    sample_acks: int
+    sample_flight: int
+    ack_due: int
+    ack_waiting: int
+    ack_full_size: int
+    ack_alert: int
+    ack_quick: int
+    pacing_rate: int
+    pacing_rest: int
+    pacing_next: int
+    pacing_burst_end: int
+    rcv_rtt: int
+    rcv_measure_at: int
+    last_heard: int
+    last_data_received: int
+    last_sent_at: int
+    unacked_since: int
+    una_at_send: int
+    small_end: int
+    data_segments_in: int
+    data_segments_out: int
+    snd_drawn: int
+    rcv_drawn: int
+    fast: int
+    orphan: int
+    nodelay: int
+    small_in_flight: int
+    cwnd_limited: int
+    send_blocked: int
+    mss_proven: int
+    snd_automatic: int
+    rcv_automatic: int
+    pacing_waits: int
+    in_output: int
+    ready: int
+    deadlines: _IntArray
+    places: _IntArray
     segments_in: int
     segments_out: int
     bytes_received: int
@@ -169,6 +225,7 @@ class Tcb:
     bytes_sent: int
     bytes_retransmitted: int
     retransmissions: int
+    sent: Sent
     snd: Ring
     rcv: Ring
 
@@ -200,6 +257,7 @@ class Outgoing:
     head: _IntArray
     head_length: int
     length: int
+    why: int
     text: Array[Span]
 
 class FlowTable: ...
@@ -209,6 +267,32 @@ class Batch:
     count: int
     arena: Bytes
     arena_size: int
+
+class Budget:
+    left: int
+
+class SegmentPath:
+    flows: FlowTable
+    budget: Budget
+    minimum_rto: int
+    maximum_rto: int
+    delayed_ack: int
+    minimum_probe_timeout: int
+    probe_delayed_ack: int
+    largest_send_buffer: int
+    told: _IntArray
+    sending: _IntArray
+    sampled: _IntArray
+    told_count: int
+    sending_count: int
+    sampled_count: int
+    timer_owners: _IntArray
+    timer_names: _IntArray
+    timer_deadlines: _IntArray
+    timer_count: int
+    noted: int
+    segments_in: int
+    segments_out: int
 
 class _Lib:
     FLAG_FIN: int
@@ -237,8 +321,38 @@ class _Lib:
     VNET_DATA_VALID: int
     PARSE_TRUST_CHECKSUM: int
     IP_OPTIONS_MAX: int
+    STATE_ESTABLISHED: int
+    STATE_FIN_WAIT_1: int
+    STATE_FIN_WAIT_2: int
+    STATE_CLOSE_WAIT: int
+    STATE_LAST_ACK: int
+    TIMER_RETRANSMISSION: int
+    TIMER_LOSS_PROBE: int
+    TIMER_REORDERING: int
+    TIMER_PERSIST: int
+    TIMER_DELAYED_ACK: int
+    TIMER_TIME_WAIT: int
+    TIMER_KEEPALIVE: int
+    TIMER_PACING: int
+    TIMER_CORK: int
+    TIMER_COUNT: int
+    WHY_NONE: int
+    WHY_SECOND_SEGMENT: int
+    WHY_QUICK_ACK: int
+    WHY_WINDOW_UPDATE: int
+    WHY_DELAYED_ACK: int
+    WHY_DATA: int
+    WHY_DATA_PUSHED: int
+    WHY_OTHER: int
     OUTGOING_HEAD_MAX: int
     BATCH_PACKETS: int
+    READY_READABLE: int
+    READY_WRITABLE: int
+    NOTED_TIMERS_MAX: int
+    LEAVE_DONE: int
+    LEAVE_FULL: int
+    LEAVE_PYTHON: int
+    LEAVE_OFFLOAD: int
     FAULT_NONE: int
     FAULT_SHORT: int
     FAULT_VERSION: int
@@ -269,6 +383,10 @@ class _Lib:
     def ring_read(self, r: Ring, dst: Bytes, n: int, /) -> int: ...
     def ring_consume(self, r: Ring, n: int, /) -> int: ...
     def ring_spans(self, r: Ring, offset: int, n: int, out: Array[Span], /) -> int: ...
+    def sent_free(self, q: Sent, /) -> None: ...
+    def sent_push(self, q: Sent, seq: int, end: int, now: int, /) -> int: ...
+    def sent_pop(self, q: Sent, base: int, una: int, out: Transmission, /) -> int: ...
+    def sent_at(self, q: Sent, index: int, /) -> Transmission: ...
     def outgoing_tcp(
         self, out: Outgoing, path: Path, e: Emit, ring: Ring, offset: int, n: int, /
     ) -> int: ...
@@ -289,7 +407,7 @@ class _Lib:
     def flow_table_new(self, key: bytes | Bytes, /) -> FlowTable: ...
     def flow_table_free(self, t: FlowTable, /) -> None: ...
     def flow_find(self, t: FlowTable, p: Packet, /) -> int: ...
-    def flow_insert(self, t: FlowTable, path: Path, id_: int, /) -> int: ...
+    def flow_insert(self, t: FlowTable, path: Path, id_: int, tcb: Tcb, /) -> int: ...
     def flow_remove(self, t: FlowTable, path: Path, /) -> int: ...
     def flow_find_path(self, t: FlowTable, path: Path, /) -> int: ...
     def flow_count(self, t: FlowTable, /) -> int: ...
@@ -298,6 +416,12 @@ class _Lib:
     def tun_receive(self, fd: int, b: Batch, vnet: int, /) -> int: ...
     def tun_poll(self, fd: int, microseconds: int, /) -> int: ...
     def tun_transmit(self, fd: int, out: Outgoing, n: int, vnet: int, /) -> int: ...
+    def segment_path_wanted(self, /) -> int: ...
+    def segments_arrive(self, path: SegmentPath, b: Batch, first: int, now: int, /) -> int: ...
+    def segments_leave(
+        self, path: SegmentPath, t: Tcb, out: Outgoing, room: int, flags: int, now: int, /
+    ) -> int: ...
+    def batch_octets(self, b: Batch, /) -> int: ...
 
 class _FFI:
     NULL: Any
@@ -311,6 +435,10 @@ class _FFI:
     @overload
     def new(self, cdecl: Literal["struct path *"], init: object = None) -> Path: ...
     @overload
+    def new(self, cdecl: Literal["struct transmission *"], init: object = None) -> Transmission: ...
+    @overload
+    def new(self, cdecl: Literal["struct sent *"], init: object = None) -> Sent: ...
+    @overload
     def new(self, cdecl: Literal["struct tcb *"], init: object = None) -> Tcb: ...
     @overload
     def new(self, cdecl: Literal["struct emit *"], init: object = None) -> Emit: ...
@@ -318,6 +446,10 @@ class _FFI:
     def new(self, cdecl: Literal["struct outgoing *"], init: object = None) -> Outgoing: ...
     @overload
     def new(self, cdecl: Literal["struct batch *"], init: object = None) -> Batch: ...
+    @overload
+    def new(self, cdecl: Literal["struct budget *"], init: object = None) -> Budget: ...
+    @overload
+    def new(self, cdecl: Literal["struct segment_path *"], init: object = None) -> SegmentPath: ...
     @overload
     def new(self, cdecl: Literal["struct packet[]"], init: object = None) -> Array[Packet]: ...
     @overload
@@ -327,6 +459,12 @@ class _FFI:
     @overload
     def new(self, cdecl: Literal["struct path[]"], init: object = None) -> Array[Path]: ...
     @overload
+    def new(
+        self, cdecl: Literal["struct transmission[]"], init: object = None
+    ) -> Array[Transmission]: ...
+    @overload
+    def new(self, cdecl: Literal["struct sent[]"], init: object = None) -> Array[Sent]: ...
+    @overload
     def new(self, cdecl: Literal["struct tcb[]"], init: object = None) -> Array[Tcb]: ...
     @overload
     def new(self, cdecl: Literal["struct emit[]"], init: object = None) -> Array[Emit]: ...
@@ -334,6 +472,12 @@ class _FFI:
     def new(self, cdecl: Literal["struct outgoing[]"], init: object = None) -> Array[Outgoing]: ...
     @overload
     def new(self, cdecl: Literal["struct batch[]"], init: object = None) -> Array[Batch]: ...
+    @overload
+    def new(self, cdecl: Literal["struct budget[]"], init: object = None) -> Array[Budget]: ...
+    @overload
+    def new(
+        self, cdecl: Literal["struct segment_path[]"], init: object = None
+    ) -> Array[SegmentPath]: ...
     @overload
     def new(self, cdecl: Literal["uint8_t[]"], init: object = None) -> Bytes: ...
     @overload

@@ -35,7 +35,7 @@ static int step(struct flow_table *t, uint32_t ids[FLOWS], struct input *in, uin
     PROMISE(flow_find_path(t, &path) == before);
     PROMISE(find_as_packet(t, &path) == before);
     if (kind < 2) {
-        PROMISE(flow_insert(t, &path, id) == (before == 0));
+        PROMISE(flow_insert(t, &path, id, NULL) == (before == 0));
         ids[n] = before != 0 ? before : id;
     } else if (kind == 2) {
         PROMISE(flow_remove(t, &path) == (before != 0));

@@ -43,12 +43,12 @@ static void a_flow_is_found_from_both_sides(void)
     struct packet p = packet_from_peer(&path);
 
     CHECK(t != NULL && flow_find(t, &p) == 0);
-    CHECK(flow_insert(t, &path, 7) == 1 && flow_insert(t, &path, 8) == 0);
+    CHECK(flow_insert(t, &path, 7, NULL) == 1 && flow_insert(t, &path, 8, NULL) == 0);
     CHECK(flow_find(t, &p) == 7 && flow_find_path(t, &path) == 7 && flow_count(t) == 1);
     p.sport++;
     CHECK(flow_find(t, &p) == 0);
     CHECK(flow_remove(t, &path) == 1 && flow_remove(t, &path) == 0 && flow_count(t) == 0);
-    CHECK(flow_insert(t, &path, 0) == 0);
+    CHECK(flow_insert(t, &path, 0, NULL) == 0);
     flow_table_free(t);
 }
 
@@ -62,7 +62,7 @@ static void many_flows_come_and_go(void)
     for (i = 0; i < many; i++) {
         struct path path = numbered_path(i);
 
-        CHECK(flow_insert(t, &path, i + 1) == 1);
+        CHECK(flow_insert(t, &path, i + 1, NULL) == 1);
     }
     for (i = 0; i < many; i += 2) {
         struct path path = numbered_path(i);

@@ -69,6 +69,8 @@ COUNTERS: Mapping[str, str] = {
     "UdpOutDatagrams": "datagrams sent",
     "TcpInSegs": "segments received",
     "TcpOutSegs": "segments sent, without retransmissions",
+    "FastInSegs": "segments received that the segment path in C finished",
+    "FastOutSegs": "segments sent that the segment path in C built",
     "TcpRetransSegs": "segments retransmitted",
     "TcpInErrs": "segments dropped for a bad header or checksum",
     "TcpInCsumErrors": "segments with a bad checksum",

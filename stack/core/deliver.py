@@ -83,7 +83,9 @@ def packet_arrives(host: "Host", packet: "Packet", now: int) -> Result:
                 host.counters.count("IpInBadSources")
                 return Verdict.BAD_SOURCE, ""
             host.counters.count("TcpInSegs")
-            return segment_arrives(connection, packet, now), ""
+            verdict = segment_arrives(connection, packet, now)
+            host.segment_path.judge(connection)
+            return verdict, ""
     return _check_addresses(host, packet, now)
 
 

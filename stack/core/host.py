@@ -24,7 +24,7 @@ from stack.core.ip.path_mtu import PathMtu
 from stack.core.ip.reassembly import Reassembly
 from stack.core.ready import Ready
 from stack.core.system_error import system_error
-from stack.core.tcp import fast_open_client, handshake, output, resets, source_route
+from stack.core.tcp import fast_open_client, growth, handshake, output, resets, source_route
 from stack.core.tcp.challenge import ChallengeLimit
 from stack.core.tcp.connection import Buffer, Connection
 from stack.core.tcp.fast_open import Cookies
@@ -32,6 +32,7 @@ from stack.core.tcp.isn import Secrets
 from stack.core.tcp.listener import Listener
 from stack.core.tcp.memory import Budget
 from stack.core.tcp.metrics import MetricsCache
+from stack.core.tcp.segment_path import SegmentPath
 from stack.core.tcp.states import Cause, State
 from stack.core.tcp.syn_cookies import SynCookies
 from stack.core.timers import TimerQueue
@@ -95,6 +96,9 @@ class Host:
         self.connections: dict[int, Connection] = {}
         self.listeners: dict[int, list[Listener]] = {}
         self.ready_to_send: deque[Connection] = deque()
+        self.sampled: list[Connection] = []
+        """Connections whose congestion control has acknowledgements to hear of."""
+        self.segment_path = SegmentPath(self)
         self.emit = ffi.new("struct emit *")
         self._replies: deque[tuple[bytes, Why, str]] = deque()
         self._time_wait: deque[Connection] = deque()
@@ -123,16 +127,31 @@ class Host:
         """Processes packets that came in together."""
         self.now = now
         arrived = inbound.count
-        octets = 0
-        for index in range(arrived):
-            packet = inbound.slot(index)
-            octets += packet.length
-            data = inbound.data(index) if self.observed else b""
-            verdict, detail = deliver.packet_arrives(self, packet, now)
-            if self.observed:
-                self.publish(PacketReceived(now, data, verdict, detail))
         self.counters.count("IpInReceives", arrived)
-        self.counters.count("IpInBytes", octets)
+        self.counters.count("IpInBytes", lib.batch_octets(inbound.raw))
+        fast = self.segment_path if self.segment_path.enabled and not self.observed else None
+        index = 0
+        while index < arrived:
+            if fast is not None:
+                index = fast.arrive(inbound, index, now)
+                if index == arrived:
+                    break
+            self._packet_arrives(inbound, index, now)
+            index += 1
+        if self.sampled:
+            self._settle(now)
+
+    def _packet_arrives(self, inbound: "Inbound", index: int, now: int) -> None:
+        data = inbound.data(index) if self.observed else b""
+        verdict, detail = deliver.packet_arrives(self, inbound.slot(index), now)
+        if self.observed:
+            self.publish(PacketReceived(now, data, verdict, detail))
+
+    def _settle(self, now: int) -> None:
+        """The batch is over: congestion control hears what its acknowledgements were worth."""
+        for connection in self.sampled:
+            growth.settle(connection, now)
+        self.sampled.clear()
 
     def transmit(self, now: int) -> Outbound:
         """Packets that may leave now; call again until there are none.
@@ -149,7 +168,7 @@ class Host:
         ready = self.ready_to_send
         while ready and not out.full:
             connection = ready.popleft()
-            connection.in_output = False
+            connection.tcb.in_output = 0
             if not output.transmit(connection, out, now):
                 connection.wants_output()
         self._note_sent(out, now)
@@ -362,7 +381,7 @@ class Host:
         """A connection for the four-tuple of `path`, entered in the flow table."""
         number = self.next_number()
         connection = self.connection_class(self, number, path, state)
-        if not lib.flow_insert(self.flows, path, number):
+        if not lib.flow_insert(self.flows, path, number, connection.tcb):
             raise system_error(errno.ENOMEM)
         self.connections[number] = connection
         return connection

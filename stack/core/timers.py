@@ -8,18 +8,29 @@ back when that place comes up; a stopped timer's place is thrown away then.
 from heapq import heappop, heappush
 from typing import Protocol
 
-_OFF = (0,) * 16
+
+class Times(Protocol):
+    """Numbers in µs by timer: a list, or an array of the TCB."""
+
+    def __getitem__(self, timer: int, /) -> int: ...
+    def __setitem__(self, timer: int, time: int, /) -> None: ...
+    def __len__(self) -> int: ...
 
 
 class TimerOwner(Protocol):
-    """What has timers: `deadlines[k]` is the time in µs of timer k, 0 when it is off;
-    `places[k]` is where timer k stands in the heap, 0 when it does not. `timer_handle` is
-    the queue's: how the heap knows its owner, None before the first timer.
+    """What has timers. `timer_handle` is the queue's: how the heap knows its owner, None before
+    the first timer.
     """
 
-    deadlines: list[int]
-    places: list[int]
     timer_handle: "Handle | None"
+
+    @property
+    def deadlines(self) -> Times:
+        """The time at which each timer runs out, 0 when it is off."""
+
+    @property
+    def places(self) -> Times:
+        """Where each timer stands in the heap, 0 when it does not."""
 
     def on_timer(self, timer: int, now: int) -> None:
         """Timer `timer` ran out."""
@@ -48,9 +59,10 @@ class TimerQueue:
         owner.deadlines[timer] = deadline
         place = owner.places[timer]
         if place == 0 or place > deadline:
-            self._push(owner, timer, deadline)
+            self.push(owner, timer, deadline)
 
-    def _push(self, owner: TimerOwner, timer: int, deadline: int) -> None:
+    def push(self, owner: TimerOwner, timer: int, deadline: int) -> None:
+        """Gives a timer of `owner` a place in the heap."""
         owner.places[timer] = deadline
         self._order += 1
         handle = owner.timer_handle
@@ -60,8 +72,8 @@ class TimerQueue:
 
     def forget(self, owner: TimerOwner) -> None:
         """Stops all timers of `owner`; its places in the heap go as they come up."""
-        count = len(owner.deadlines)
-        owner.deadlines[:] = owner.places[:] = _OFF[:count]
+        for timer in range(len(owner.deadlines)):
+            owner.deadlines[timer] = owner.places[timer] = 0
         if owner.timer_handle is not None:
             owner.timer_handle.owner = None
             owner.timer_handle = None
@@ -94,7 +106,7 @@ class TimerQueue:
                 continue
             owner.places[timer] = 0
             if deadline:
-                self._push(owner, timer, deadline)
+                self.push(owner, timer, deadline)
 
     def expire(self, now: int) -> None:
         """Calls `on_timer` for each timer that is due at `now`."""

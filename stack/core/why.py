@@ -6,6 +6,8 @@ trace prints them under the packet and the capture keeps them as packet comments
 
 from enum import Enum
 
+from stack._native import lib
+
 
 class Reason(Enum):
     """An enum whose members are a sentence and where it comes from."""
@@ -84,6 +86,20 @@ class Why(Reason):
     HOP_LIMIT = "time exceeded: no hops left", "RFC 1812 §5.3.1; RFC 4443 §3.3"
     TOO_BIG = "packet too big for the next link", "RFC 1191 §4; RFC 4443 §3.2"
     DATAGRAM = "datagram that the application sent", "RFC 768"
+
+
+_KNOWN_TO_C = {
+    Why.SECOND_SEGMENT: lib.WHY_SECOND_SEGMENT,
+    Why.QUICK_ACK: lib.WHY_QUICK_ACK,
+    Why.WINDOW_UPDATE: lib.WHY_WINDOW_UPDATE,
+    Why.DELAYED_ACK: lib.WHY_DELAYED_ACK,
+    Why.DATA: lib.WHY_DATA,
+    Why.DATA_PUSHED: lib.WHY_DATA_PUSHED,
+}
+_OTHERS = (why for why in Why if why not in _KNOWN_TO_C)
+NUMBERS = _KNOWN_TO_C | {why: number for number, why in enumerate(_OTHERS, lib.WHY_OTHER)}
+"""A number above 0 for each reason, as the TCB and packets have it."""
+REASONS = {number: why for why, number in NUMBERS.items()}
 
 
 class Verdict(Reason):

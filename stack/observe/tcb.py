@@ -63,6 +63,49 @@ UNITS: dict[str, str] = {
     "dupacks": "segments",
     "recover": _OURS,
     "recovery": "",
+    "number": "",
+    "rack_sent_at": "µs",
+    "rack_rtt": "µs",
+    "rack_end": _OURS,
+    "rack_fack": _OURS,
+    "sample_acked": "bytes",
+    "sample_rtt": "µs",
+    "sample_rtts": "samples",
+    "sample_acks": "segments",
+    "sample_flight": "bytes",
+    "ack_due": "",
+    "ack_waiting": "bytes",
+    "ack_full_size": "bytes",
+    "ack_alert": "segments",
+    "ack_quick": "segments",
+    "pacing_rate": "bytes a second",
+    "pacing_rest": "",
+    "pacing_next": "µs",
+    "pacing_burst_end": "µs",
+    "rcv_rtt": "µs",
+    "rcv_measure_at": "µs",
+    "last_heard": "µs",
+    "last_data_received": "µs",
+    "last_sent_at": "µs",
+    "unacked_since": "µs",
+    "una_at_send": _OURS,
+    "small_end": _OURS,
+    "data_segments_in": "segments",
+    "data_segments_out": "segments",
+    "snd_drawn": "bytes",
+    "rcv_drawn": "bytes",
+    "fast": "",
+    "nodelay": "",
+    "orphan": "",
+    "small_in_flight": "",
+    "cwnd_limited": "",
+    "send_blocked": "",
+    "mss_proven": "",
+    "snd_automatic": "",
+    "rcv_automatic": "",
+    "pacing_waits": "",
+    "in_output": "",
+    "ready": "",
     "segments_in": "segments",
     "segments_out": "segments",
     "bytes_received": "bytes",
@@ -76,6 +119,7 @@ UNITS: dict[str, str] = {
 _NAMES: dict[str, type[IntEnum]] = {"state": State, "recovery": Recovery}
 _RING_UNITS = {"capacity": "bytes", "length": "bytes", "ahead": "bytes", "limit": "bytes"}
 _HERE_ALREADY = {"deadlines", "places", "flight", "tcb", "path", "snd", "rcv", "number", "owner"}
+_HERE_BELOW = {"deadlines", "places", "sent"}
 _DEEPEST = 3
 _LISTED = 64  # transmissions
 
@@ -111,6 +155,8 @@ def _name(name: tuple[str, int]) -> str:
 def _struct(tcb: Any) -> Iterator[str]:
     for name, field in ffi.typeof("struct tcb").fields:
         value = getattr(tcb, name)
+        if name in _HERE_BELOW:
+            continue
         if field.type.kind == "struct":
             yield from _inner(name, value, field.type)
         else:

@@ -126,9 +126,7 @@ class Stream:
         connection = self.connection
         if connection.error or self.over or connection.tcb.fin_queued:
             return True
-        if not connection.send_space:
-            connection.send_blocked = True  # so that the end of this is told
-        return not connection.send_blocked
+        return connection.ask_for_room()
 
     def can_receive(self) -> bool:
         """Whether `receive` would return at once."""

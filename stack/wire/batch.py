@@ -5,7 +5,7 @@ Python object unless someone asks for its bytes.
 """
 
 import builtins
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from stack._native import ffi, lib
@@ -119,14 +119,15 @@ class Outbound:
     Text is borrowed from send rings, so the packets hold until one of them changes.
     """
 
-    __slots__ = ("_kept", "_scratch", "_slots", "count", "details", "raw", "whys")
+    __slots__ = ("_kept", "_reasons", "_scratch", "_slots", "_whys", "count", "details", "raw")
 
     capacity = CAPACITY
 
     def __init__(self) -> None:
         self.raw: Array[Outgoing] = ffi.new("struct outgoing[]", CAPACITY)
         self.count = 0
-        self.whys: list[object] = []
+        self._whys: list[object] = []
+        self._reasons: Mapping[int, object] = {}
         self.details: list[str] = []
         # Made once: a cffi pointer per packet costs more than looking one up.
         self._slots = [ffi.addressof(self.raw, index) for index in range(CAPACITY)]
@@ -138,10 +139,18 @@ class Outbound:
         """Whether no further packet can be taken."""
         return self.count == CAPACITY
 
+    @property
+    def whys(self) -> list[object]:
+        """Why each packet leaves. They are looked up here, since mostly nobody asks."""
+        return [
+            self._reasons.get(self._slots[index].why) if why is None else why
+            for index, why in enumerate(self._whys)
+        ]
+
     def clear(self) -> None:
         """Empties the batch and lets go of the bytes that `push_raw` kept."""
         self.count = 0
-        self.whys.clear()
+        self._whys.clear()
         self.details.clear()
         if self._kept:
             self._kept.clear()
@@ -153,8 +162,19 @@ class Outbound:
     def push(self, why: object, detail: str = "") -> None:
         """Takes in the packet that was built in `next_slot()`."""
         self.count += 1
-        self.whys.append(why)
+        self._whys.append(why)
         self.details.append(detail)
+
+    def next_slots(self) -> "Outgoing":
+        """Where the native side may build packets, up to `capacity`; not when full."""
+        return self._slots[self.count]
+
+    def built(self, count: int, reasons: Mapping[int, object]) -> None:
+        """Takes in packets that the native side built; `reasons` names those that it numbers."""
+        self._reasons = reasons
+        self.count += count
+        self._whys += [None] * count
+        self.details += [""] * count
 
     def push_raw(self, data: bytes, why: object, detail: str = "") -> None:
         """Takes in a finished IP packet. Raises IndexError when full."""

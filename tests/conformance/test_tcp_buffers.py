@@ -6,7 +6,6 @@ import pytest
 
 from stack.core.ready import Ready
 from stack.core.tcp.memory import Budget
-from stack.core.tcp.receive_buffer import ReceiveBuffer
 from tests.support import states
 from tests.support.endpoint import MS, SECOND
 from tests.support.two_hosts import SERVER, run
@@ -129,17 +128,16 @@ def test_a_larger_size_is_announced(tcp):
 
 def test_the_receivers_round_trip_comes_from_timestamps(tcp):
     t = established(tcp)
-    buffer: ReceiveBuffer = t.tcp.receive_buffer
-    assert buffer.rtt == RTT  # of the handshake
+    assert t.tcp.tcb.rcv_rtt == RTT  # of the handshake
     deliver(t, 1448)
     echo = t.peer.tsecr
     t.advance(40 * MS)
     t.inject("A", text=b"x", tsecr=echo)
-    assert buffer.rtt >= RTT
+    assert t.tcp.tcb.rcv_rtt >= RTT
     t.advance(SECOND)
     t.take()
     t.inject("A", text=b"x", tsecr=(t.tcp.timestamp(t.now) - 30) & 0xFFFFFFFF)
-    assert buffer.rtt == 30 * MS
+    assert t.tcp.tcb.rcv_rtt == 30 * MS
 
 
 # ---- sending ----------------------------------------------------------------------------

@@ -83,7 +83,7 @@ def check_sending(connection: Connection) -> None:
     assert in_flight - bool(tcb.fin_sent) <= tcb.snd.length or tcb.snd.length == 0
     assert tcb.cwnd >= min(tcb.snd_mss, 1)
     assert tcb.snd_mss > 0
-    if len(flight) and not connection.in_output:
+    if len(flight) and not connection.tcb.in_output:
         timers = Timer.RETRANSMISSION, Timer.LOSS_PROBE, Timer.REORDERING
         assert any(connection.deadlines[timer] for timer in timers), "in flight without a timer"
         assert connection.deadlines[Timer.RETRANSMISSION], (
@@ -127,10 +127,13 @@ def check_flight(connection: Connection) -> None:
     flight, tcb = connection.flight, connection.tcb
     in_network = list(flight.in_network)
     assert [r.sent_at for r in in_network] == sorted(r.sent_at for r in in_network)
-    waiting = {id(r) for r in flight if not r.sacked and not r.lost}
+    known = flight._records  # the rest was sent once, and nothing more is known of it
+    waiting = {id(r) for r in known if not r.sacked and not r.lost}
     assert {id(r) for r in in_network} == waiting, "the send order holds something else"
     assert len(in_network) == len(waiting), "a record stands twice in the send order"
-    assert flight.pipe == sum(r.length for r in in_network) or connection.state in UNSYNCHRONISED
+    plain = sum(r.length for r in flight) - sum(r.length for r in known)
+    in_pipe = plain + sum(r.length for r in in_network)
+    assert flight.pipe == in_pipe or connection.state in UNSYNCHRONISED
     lost = [r.seq for r in flight if r.lost]
     first = flight.next_lost()
     assert (None if first is None else first.seq) == (lost[0] if lost else None)
@@ -154,14 +157,19 @@ def check_timers(connection: Connection) -> None:
     if state is State.FIN_WAIT_2 and connection.orphan:
         assert deadlines[Timer.TIME_WAIT], "an orphan waits for a FIN without end"
     if state in UNSYNCHRONISED:
-        assert deadlines[Timer.RETRANSMISSION] or connection.in_output, "a SYN without a timer"
+        assert deadlines[Timer.RETRANSMISSION] or connection.tcb.in_output, "a SYN without a timer"
         assert not deadlines[Timer.PERSIST]
     if deadlines[Timer.KEEPALIVE]:
         assert connection.keepalive.enabled
     if deadlines[Timer.LOSS_PROBE]:
         assert deadlines[Timer.RETRANSMISSION], "a probe without the timeout it spares"
     tcb = connection.tcb
-    if state in SENDING and not connection.flight and not connection.in_output and tcb.snd.length:
+    if (
+        state in SENDING
+        and not connection.flight
+        and not connection.tcb.in_output
+        and tcb.snd.length
+    ):
         assert (
             deadlines[Timer.PERSIST]
             or deadlines[Timer.PACING]
@@ -176,7 +184,7 @@ def check_memory(host: Host, budget: int) -> None:
     """
     drawn = 0
     for connection in host.connections.values():
-        drawn += connection.send_buffer._drawn + connection.receive_buffer._drawn
+        drawn += connection.tcb.snd_drawn + connection.tcb.rcv_drawn
         for ring in (connection.tcb.snd, connection.tcb.rcv):
             assert ring.length <= ring.capacity
             assert ring.length <= ring.limit

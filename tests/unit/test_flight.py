@@ -146,6 +146,7 @@ class FlightMachine(RuleBasedStateMachine):
         gone = self.flight.acknowledge(self.number(una))
         assert set().union(*map(self.bytes_of, gone)) == set(range(self.una, una))
         self.tcb.snd_una = self.number(una)
+        self.tcb.bytes_acked += una - self.una
         self.una = una
         self.sacked -= set(range(una))
         self.lost -= set(range(una))
@@ -162,7 +163,7 @@ class FlightMachine(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 50))
     def lose(self, which):
-        records = list(self.flight)
+        records = self.flight.records()
         if records:
             record = records[which % len(records)]
             self.flight.mark_lost(record)
@@ -182,7 +183,7 @@ class FlightMachine(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 50), share=st.floats(0, 1))
     def cut(self, which, share):
-        records = [record for record in self.flight if record.length > 1]
+        records = [record for record in self.flight.records() if record.length > 1]
         if records:
             record = records[which % len(records)]
             self.flight.cut(record, max(1, min(record.length - 1, round(record.length * share))))

@@ -40,7 +40,9 @@ class FlowMachine(RuleBasedStateMachine):
 
     @rule(key=keys, number=st.integers(1, 0xFFFFFFFF))
     def insert(self, key, number):
-        assert lib.flow_insert(self.table, path_of(key), number) == (key not in self.model)
+        assert lib.flow_insert(self.table, path_of(key), number, ffi.NULL) == (
+            key not in self.model
+        )
         self.model.setdefault(key, number)
 
     @rule(key=keys)
@@ -70,7 +72,7 @@ def test_growth_loses_no_flow_whatever_the_secret(secret):
     table = new_table(secret)
     paths = [path_of((n & 3, n >> 14 & 3, n, 80)) for n in range(1000)]
     for number, path in enumerate(paths, 1):
-        assert lib.flow_insert(table, path, number)
+        assert lib.flow_insert(table, path, number, ffi.NULL)
     for path in paths[::3]:
         assert lib.flow_remove(table, path)
     for number, path in enumerate(paths, 1):
@@ -79,5 +81,5 @@ def test_growth_loses_no_flow_whatever_the_secret(secret):
 
 def test_zero_is_no_flow():
     table = new_table()
-    assert lib.flow_insert(table, path_of((0, 0, 1, 2)), 0) == 0
+    assert lib.flow_insert(table, path_of((0, 0, 1, 2)), 0, ffi.NULL) == 0
     assert lib.flow_count(table) == 0

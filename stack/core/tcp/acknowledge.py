@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 from stack._native import lib
 from stack.core.events import RttSampled
 from stack.core.ready import Ready
-from stack.core.tcp import mtu_reports, recovery, rtt, timeouts
-from stack.core.tcp.congestion.base import Sample
+from stack.core.tcp import growth, mtu_reports, recovery, rtt, timeouts
 from stack.core.tcp.ecn import Mode
 from stack.core.tcp.recovery import Delivery
 from stack.core.tcp.recovery_state import Recovery
@@ -17,7 +16,6 @@ from stack.wire.sequence import MASK, geq, gt, lt, sub
 if TYPE_CHECKING:
     from stack._native import Packet
     from stack.core.tcp.connection import Connection
-    from stack.core.tcp.rate import RateSample
 
 
 def take(connection: "Connection", seg: "Packet", now: int) -> None:
@@ -27,6 +25,8 @@ def take(connection: "Connection", seg: "Packet", now: int) -> None:
     """
     tcb = connection.tcb
     flight_before = (tcb.snd_nxt - tcb.snd_una) & MASK
+    if tcb.sample_acks and not _is_common(connection, seg):
+        growth.settle(connection, now)  # what came before counts before
     marked = connection.ecn.mode is not Mode.OFF and connection.ecn.on_ack(connection, seg, now)
     if connection.rate is not None:
         connection.rate.check_app_limited()
@@ -55,16 +55,25 @@ def take(connection: "Connection", seg: "Packet", now: int) -> None:
     recovery.on_delivery(connection, delivery)
     if connection.rate is not None:
         rate = connection.rate.sample(delivery)
-        _inform(connection, delivery, delivery.length, flight_before, rate)
+        growth.inform_of_rate(connection, delivery.length, flight_before, delivery.rtt, now, rate)
     elif delivery.advanced and Recovery.FAST not in (before, tcb.recovery) and not marked:
-        if tcb.recovery == Recovery.OPEN:
-            connection.validation.on_ack(connection, now)
         acked = delivery.advanced if before == Recovery.OPEN else _news(connection, delivery)
-        _inform(connection, delivery, acked, flight_before)
+        growth.note(connection, acked, flight_before, delivery.rtt)
     if delivery.advanced:
         _rearm(connection, now)
     if delivery.advanced or delivery.sacked:
         connection.may_go_on()
+
+
+def _is_common(connection: "Connection", seg: "Packet") -> bool:
+    """Whether an acknowledgement can do nothing but move snd_una and open the window."""
+    tcb = connection.tcb
+    return (
+        tcb.recovery == Recovery.OPEN
+        and not (tcb.sacked or tcb.lost or tcb.dupacks or seg.sack_count)
+        and connection.ecn.mode is Mode.OFF
+        and connection.detector.settled
+    )
 
 
 def _deliver(connection: "Connection", seg: "Packet", now: int) -> Delivery:
@@ -76,7 +85,7 @@ def _deliver(connection: "Connection", seg: "Packet", now: int) -> Delivery:
     if gt(seg.ack, tcb.snd_una):
         delivery.advanced = (seg.ack - tcb.snd_una) & MASK
         gone = connection.flight.acknowledge(seg.ack)
-        if not connection.mss_proven:
+        if not tcb.mss_proven:
             mtu_reports.on_acknowledged(connection, gone)
         # What SACK reported before was delivered then, not now.
         delivery.acked = [record for record in gone if not record.sacked]
@@ -103,12 +112,12 @@ def _release(connection: "Connection", ack: int) -> None:
         # only once is measured (RFC 6298 §5).
         tcb.rto = rtt.backed_off(tcb, connection.config)
         tcb.backoff = 0
-    if connection.small_end is not None and geq(ack, connection.small_end):
-        connection.small_end = None
-    if connection.send_blocked:
+    if tcb.small_in_flight and geq(ack, tcb.small_end):
+        tcb.small_in_flight = 0
+    if tcb.send_blocked:
         connection.send_buffer.on_blocked(connection)
         if tcb.snd.length <= tcb.snd.limit // 2:
-            connection.send_blocked = False
+            tcb.send_blocked = 0
             connection.tell(Ready.WRITABLE)
 
 
@@ -153,7 +162,7 @@ def _update_window(connection: "Connection", seg: "Packet") -> bool:
     tcb.snd_wl2 = seg.ack
     if changed:
         if tcb.snd_wnd == 0:  # R2 begins anew: what was sent so far only asked for room
-            connection.unacked_since = connection.host.now
+            tcb.unacked_since = connection.host.now
         tcb.snd_wnd = wnd
         tcb.max_snd_wnd = max(tcb.max_snd_wnd, wnd)
         if wnd and connection.deadlines[Timer.PERSIST]:
@@ -193,27 +202,9 @@ def _news(connection: "Connection", delivery: Delivery) -> int:
     return delivery.length if tcb.sack_ok else min(delivery.advanced, tcb.snd_mss)
 
 
-def _inform(
-    connection: "Connection",
-    delivery: Delivery,
-    acked: int,
-    flight: int,
-    rate: "RateSample | None" = None,
-) -> None:
-    """Lets congestion control set its window; `acked` bytes count."""
-    tcb, congestion = connection.tcb, connection.congestion
-    before = tcb.cwnd
-    limited, now = connection.cwnd_limited, delivery.now
-    congestion.on_ack(Sample(acked, limited, flight, delivery.rtt, now, rate))
-    if rate is not None:
-        connection.pacer.ask(congestion.pacing_rate)
-    if tcb.cwnd != before:
-        connection.cwnd_changed("acknowledgement", now)
-
-
 def _rearm(connection: "Connection", now: int) -> None:
     """RFC 6298 §5.2, §5.3: off when nothing is outstanding, else from now."""
-    connection.unacked_since = now
+    connection.tcb.unacked_since = now
     connection.stop_timer(Timer.LOSS_PROBE)
     if not connection.flight:
         connection.stop_timer(Timer.RETRANSMISSION)

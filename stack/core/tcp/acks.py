@@ -2,17 +2,19 @@
 
 from typing import TYPE_CHECKING
 
+from stack._native import lib
 from stack.core.tcp.timers import Timer
-from stack.core.why import Why
+from stack.core.why import NUMBERS, REASONS, Why
 
 if TYPE_CHECKING:
+    from stack._native import Tcb
     from stack.core.tcp.connection import Connection
 
 
 _ALWAYS = 1 << 62  # segments
 _ALERT = 16  # segments after the last sign of a loss
 _SIGNS_OF_LOSS = frozenset({Why.OUT_OF_ORDER, Why.GAP_FILLED, Why.DUPLICATE})
-_APART = _SIGNS_OF_LOSS | {Why.AFTER_LOSS}
+_APART = frozenset(NUMBERS[why] for why in _SIGNS_OF_LOSS | {Why.AFTER_LOSS})
 
 
 class AckPolicy:
@@ -28,45 +30,53 @@ class AckPolicy:
     lets each duplicate be reported (RFC 2883 §4).
     """
 
-    __slots__ = ("_alert", "_full_size", "_quick", "due", "waiting")
+    __slots__ = ("_tcb",)
 
-    def __init__(self, quick_acks: int) -> None:
-        self.due: Why | None = None
-        self.waiting = 0
-        self._quick = quick_acks
-        self._alert = 0  # segments that are still to be acknowledged one by one
-        self._full_size = 1  # the longest text seen: options and path MTU shorten segments
+    def __init__(self, tcb: "Tcb", quick_acks: int) -> None:
+        self._tcb = tcb
+        tcb.ack_quick = quick_acks
+        tcb.ack_full_size = 1  # the longest text seen: options and path MTU shorten segments
+
+    @property
+    def due(self) -> Why | None:
+        """Why an ACK must leave with the next transmission, or None."""
+        return REASONS.get(self._tcb.ack_due)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that arrived since the last ACK left."""
+        return self._tcb.ack_waiting
 
     @property
     def full_size(self) -> int:
         """The longest text that came in one segment, in bytes."""
-        return self._full_size
+        return self._tcb.ack_full_size
 
     @property
     def quick(self) -> bool:
         """Whether the next segment is acknowledged at once (TCP_QUICKACK)."""
-        return self._quick > 0
+        return self._tcb.ack_quick > 0
 
     def set_quick(self, connection: "Connection", quick: bool) -> None:
         """From now on every segment is acknowledged at once, what waits too; or none more
         than the rules ask for.
         """
-        self._quick = _ALWAYS if quick else 0
+        self._tcb.ack_quick = _ALWAYS if quick else 0
         if quick and connection.deadlines[Timer.DELAYED_ACK]:
             self.now(connection, Why.QUICK_ACK)
 
     def now(self, connection: "Connection", why: Why) -> None:
         """An ACK must leave with the next transmission; the first reason stays."""
-        if self.due is None:
-            self.due = why
+        if self._tcb.ack_due == lib.WHY_NONE:
+            self._tcb.ack_due = NUMBERS[why]
         if why in _SIGNS_OF_LOSS:
-            self._alert = _ALERT
+            self._tcb.ack_alert = _ALERT
         connection.wants_output()
 
     @property
     def one_by_one(self) -> bool:
         """Whether an ACK that is due must not also answer the segment that comes next."""
-        return self.due is not None and self.due in _APART
+        return self._tcb.ack_due in _APART
 
     def on_data(self, connection: "Connection", length: int, now: int) -> None:
         """`length` bytes arrived in order: at once when more than one full-sized segment
@@ -75,15 +85,16 @@ class AckPolicy:
         SHLD-19 asks for it at the second full one. But a short tail behind a full segment
         that waited for the timer would look lost to the peer (RFC 8985 §7.2).
         """
-        self.waiting += length
-        self._full_size = max(self._full_size, min(length, connection.tcb.rcv_mss))
-        if self._alert > 0:
-            self._alert -= 1
+        tcb = self._tcb
+        tcb.ack_waiting += length
+        full_size = tcb.ack_full_size = max(tcb.ack_full_size, min(length, tcb.rcv_mss))
+        if tcb.ack_alert > 0:
+            tcb.ack_alert -= 1
             self.now(connection, Why.AFTER_LOSS)
-        elif self.waiting > self._full_size:
+        elif tcb.ack_waiting > full_size:
             self.now(connection, Why.SECOND_SEGMENT)
-        elif self._quick > 0:
-            self._quick -= 1
+        elif tcb.ack_quick > 0:
+            tcb.ack_quick -= 1
             self.now(connection, Why.QUICK_ACK)
         elif not connection.deadlines[Timer.DELAYED_ACK]:
             connection.start_timer(Timer.DELAYED_ACK, now + connection.config.delayed_ack)
@@ -93,6 +104,6 @@ class AckPolicy:
         an ACK that is due stays due.
         """
         if gaps_told:
-            self.due = None
-        self.waiting = 0
+            self._tcb.ack_due = lib.WHY_NONE
+        self._tcb.ack_waiting = 0
         connection.stop_timer(Timer.DELAYED_ACK)

@@ -39,7 +39,7 @@ def segment_arrives(connection: "Connection", seg: "Packet", now: int) -> Verdic
     """Processes one segment whose four-tuple is the connection's."""
     tcb = connection.tcb
     tcb.segments_in += 1
-    connection.keepalive.last_heard = now
+    tcb.last_heard = now
     if connection.acks.one_by_one:
         output.acknowledge(connection, now)
     if tcb.state == State.SYN_SENT:

@@ -28,7 +28,7 @@ from stack.core.tcp.receive_buffer import ReceiveBuffer
 from stack.core.tcp.send_buffer import SendBuffer
 from stack.core.tcp.settings import NO_LIMIT, SETTINGS, Value
 from stack.core.tcp.states import SENDING, Cause, State, follow
-from stack.core.tcp.timers import COUNT, Timer
+from stack.core.tcp.timers import Timer
 from stack.core.tcp.undo import Undo
 from stack.core.tcp.urgent import Urgent
 from stack.core.tcp.validation import WindowValidation
@@ -52,7 +52,8 @@ if TYPE_CHECKING:
 Buffer = bytes | bytearray | memoryview
 
 
-def _free_rings(tcb: Any) -> None:
+def _free_memory(tcb: Any) -> None:
+    lib.sent_free(ffi.addressof(tcb, "sent"))
     lib.ring_free(ffi.addressof(tcb, "snd"))
     lib.ring_free(ffi.addressof(tcb, "rcv"))
 
@@ -69,9 +70,6 @@ class Connection:
         "config",
         "congestion",
         "cork",
-        "cwnd_limited",
-        "data_segments_in",
-        "data_segments_out",
         "deadlines",
         "detector",
         "duplicates_reported",
@@ -82,21 +80,15 @@ class Connection:
         "frto",
         "hears_traffic_class",
         "host",
-        "in_output",
         "ip_options",
         "keepalive",
         "keepalive_due",
-        "last_data_received",
-        "last_sent_at",
         "listener",
         "looped",
         "mss_limit",
-        "mss_proven",
         "mtu_probe",
         "mtu_report",
-        "nodelay",
         "number",
-        "orphan",
         "out_of_order",
         "out_of_step_at",
         "owner",
@@ -112,9 +104,7 @@ class Connection:
         "reports_errors",
         "reset_why",
         "retransmit_why",
-        "send_blocked",
         "send_buffer",
-        "small_end",
         "snd",
         "soft_error",
         "syn_why",
@@ -122,8 +112,6 @@ class Connection:
         "timeout_option",
         "timer_handle",
         "traffic_class_heard",
-        "una_at_send",
-        "unacked_since",
         "undo",
         "urgent",
         "user_timeout",
@@ -135,8 +123,9 @@ class Connection:
         self.host = host
         self.config = host.config.tcp
         self.number = number
-        self._tcb_memory = ffi.gc(ffi.new("struct tcb *"), _free_rings)
+        self._tcb_memory = ffi.gc(ffi.new("struct tcb *"), _free_memory)
         self.tcb = tcb = self._tcb_memory
+        tcb.number = number
         tcb.state = state
         self.path = ffi.addressof(tcb, "path")
         ffi.memmove(self.path, path, ffi.sizeof("struct path"))
@@ -152,15 +141,13 @@ class Connection:
         self.error = 0
         self.soft_error = 0  # errno of the last ICMP error that was not fatal (MUST-47)
         self.reports_errors = True  # the application hears of those (SHLD-20)
-        self.orphan = False  # the application let go of it
         self.closing = False  # the same, but its adapter still holds bytes to send
-        self.nodelay = False
-        self.deadlines = [0] * COUNT
-        self.places = [0] * COUNT
+        self.deadlines = tcb.deadlines
+        self.places = tcb.places
         self.timer_handle: Handle | None = None
         self.flight = Flight(tcb)
         self.reassembly = Reassembly()
-        self.acks = AckPolicy(self.config.quick_acks)
+        self.acks = AckPolicy(tcb, self.config.quick_acks)
         self.detector: LossDetector = NewReno()
         self.congestion: CongestionControl
         self.rate: RateSampler | None  # where congestion control wants rates
@@ -172,37 +159,44 @@ class Connection:
         self.hears_traffic_class = False  # IP_RECVTOS: with every segment, not the SYN's alone
         self.traffic_class_heard = 0  # DSCP and ECN, as in the octet (MAY-9)
         self.mtu_probe = None if self.config.mtu_probing == "off" else MtuProbe()
-        self.mss_proven = False  # segments as large as now were acknowledged
         self.mtu_report: IcmpError | None = None  # a claim that they do not fit
-        self.pacer = Pacer()
+        self.pacer = Pacer(tcb)
         self.use_congestion(self.config.congestion)
         self.ecn = Ecn(self.config.ecn)
         self.prr = ProportionalRateReduction()
         self.validation = WindowValidation()
         self.undo = Undo()
         self.frto = ForwardRto()
-        self.cwnd_limited = False
-        self.send_blocked = False  # send() took less than it was given
         self.syn_why: Why | None = None  # a SYN or SYN-ACK must leave
         self.reset_why: Why | None = None  # a RST must leave
         self.retransmit_why = Why.FAST_RETRANSMIT
-        self.small_end: int | None = None  # end of the small segment in flight
-        self.last_sent_at = 0
         self.out_of_step_at = -1_000_000  # µs, when a segment that did not fit was answered
-        self.una_at_send = 0  # snd_una when data left last
-        self.last_data_received = 0
-        self.data_segments_out = 0
-        self.data_segments_in = 0
         self.out_of_order = 0  # segments
         self.duplicates_reported = 0  # D-SACKs (RFC 2883)
-        self.unacked_since = 0  # µs, since when nothing that was sent got acknowledged
-        self.in_output = False
         self.probe_due = False  # a tail loss probe must leave
         self.window_probe_due = False
         self.keepalive = KeepAlive()
         self.keepalive_due = False
         self.user_timeout = 0  # µs, 0: the configured R2 (MUST-21)
         self.ack_verdict = Verdict.ACKNOWLEDGEMENT  # what the last ACK field meant
+
+    @property
+    def orphan(self) -> bool:
+        """Whether the application let go of it."""
+        return bool(self.tcb.orphan)
+
+    @orphan.setter
+    def orphan(self, gone: bool) -> None:
+        self.tcb.orphan = gone
+
+    @property
+    def nodelay(self) -> bool:
+        """Whether small segments leave at once (TCP_NODELAY, MUST-17)."""
+        return bool(self.tcb.nodelay)
+
+    @nodelay.setter
+    def nodelay(self, on: bool) -> None:
+        self.tcb.nodelay = on
 
     @property
     def remote_packed(self) -> bytes:
@@ -276,6 +270,7 @@ class Connection:
         that is none of them.
         """
         SETTINGS[setting](self, value)
+        self.host.segment_path.judge(self)
 
     # User calls.
 
@@ -295,7 +290,7 @@ class Connection:
         length = len(data)
         taken = lib.ring_write(self.snd, ffi.from_buffer("uint8_t[]", data), length)
         if taken < length:
-            self.send_blocked = True
+            tcb.send_blocked = 1
         if taken:
             self.wants_output()
         if self.host.observed:
@@ -308,6 +303,14 @@ class Connection:
         """
         self.note_call("flush", "", now)
         return self.send_buffer.flush(self)
+
+    def ask_for_room(self) -> bool:
+        """Whether the send buffer has more room than a few bytes; where it is full, `WRITABLE`
+        tells when it has again.
+        """
+        if not self.send_space:
+            self.tcb.send_blocked = 1
+        return not self.tcb.send_blocked
 
     def send_urgent(self, data: Buffer, now: int) -> int:
         """Like `send`, and the peer's application is told that all up to here is urgent
@@ -358,7 +361,7 @@ class Connection:
         if self.urgent.mark is not None:
             self.urgent.on_read(self, length)
         lib.ring_read(self.rcv, ffi.from_buffer("uint8_t[]", buffer), length)
-        if self.receive_buffer.automatic:
+        if self.tcb.rcv_automatic:
             self.receive_buffer.on_read(self, now)
         if self.tcb.state <= State.FIN_WAIT_2 and window.update_is_worth_a_segment(self.tcb):
             self.acks.now(self, Why.WINDOW_UPDATE)
@@ -413,7 +416,7 @@ class Connection:
         if self.tcb.state == State.FIN_WAIT_2:
             self.start_timer(Timer.TIME_WAIT, now + self.config.fin_wait_2)
         if self.tcb.snd_wnd == 0:
-            self.unacked_since = now  # for a closed window there was all time until here
+            self.tcb.unacked_since = now  # for a closed window there was all time until here
 
     def abort(self, now: int) -> None:
         """Ends the connection with a RST at once (RFC 9293 §3.10.5)."""
@@ -441,6 +444,7 @@ class Connection:
         What the window was stays. Raises UsageError for a name that nobody registered.
         """
         tcb = self.tcb
+        tcb.fast = 0  # not every algorithm can do without Python
         window, threshold = tcb.cwnd, tcb.ssthresh
         self.congestion = congestion.create(name, tcb, self.config.initial_window)
         if window:
@@ -455,8 +459,8 @@ class Connection:
 
     def wants_output(self) -> None:
         """Asks the host to let this connection transmit."""
-        if not self.in_output:
-            self.in_output = True
+        if not self.tcb.in_output:
+            self.tcb.in_output = 1
             self.host.ready_to_send.append(self)
 
     def may_go_on(self) -> None:
@@ -478,6 +482,7 @@ class Connection:
     def on_timer(self, timer: int, now: int) -> None:
         """A timer ran out."""
         timeouts.expired(self, Timer(timer), now)
+        self.host.segment_path.judge(self)
 
     def timestamp(self, now: int) -> int:
         """TSval at time `now` (µs): our clock ticks every millisecond (RFC 7323 §5.4)."""
@@ -522,6 +527,7 @@ class Connection:
         may hear of it (MUST-47), and asks `soft_error` for the errno.
         """
         self.soft_error = error
+        self.tcb.fast = 0  # the next acknowledgement shows that the path works
         if self.reports_errors:
             self.tell(Ready.SOFT_ERROR)
 

@@ -36,6 +36,7 @@ class Cork:
 
     def _settle(self, connection: "Connection") -> None:
         self.held = self.corked or self.more
+        connection.tcb.fast = 0
         if not self.held:
             self._pushed_to = None
             connection.stop_timer(Timer.CORK)

@@ -71,9 +71,9 @@ def emit(
     tcb.last_ack_sent = tcb.rcv_nxt
     connection.acks.on_sent(connection, gaps_told)
     if length:
-        connection.last_sent_at = now
-        connection.una_at_send = tcb.snd_una
-        connection.data_segments_out += 1
+        tcb.last_sent_at = now
+        tcb.una_at_send = tcb.snd_una
+        tcb.data_segments_out += 1
         connection.pacer.on_sent(length, now)
 
 
@@ -176,4 +176,4 @@ def emit_syn(connection: "Connection", out: "Outbound", now: int, why: Why, deta
     if gt(edge, tcb.rcv_adv):
         tcb.rcv_adv = edge
     tcb.last_ack_sent = tcb.rcv_nxt
-    connection.last_sent_at = now
+    tcb.last_sent_at = now

@@ -4,6 +4,14 @@ A record covers the sequence numbers of one (super-)segment, in order of sequenc
 number and without gaps between snd_una and snd_nxt. SACK blocks and partial
 acknowledgements split records; neighbours that are both SACKed are joined again, so
 the list stays as short as the flight has holes.
+
+                snd_una                                    snd_nxt
+                   |     records       |     tcb.sent         |
+        -----------|-------------------|----------------------|--------
+                     more is known       sent once, no more
+
+Mostly nothing is known of a transmission but that it left. Those stand in `tcb.sent`, which
+the segment path works with, too; once somebody asks for more they become records here.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,11 +19,12 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING
 
+from stack._native import ffi, lib
 from stack.core.tcp.send_order import SendOrder
 from stack.wire.sequence import MASK
 
 if TYPE_CHECKING:
-    from stack._native import Tcb
+    from stack._native import Sent, Tcb
     from stack.core.tcp.rate import Snapshot
 
 
@@ -67,27 +76,33 @@ class Transmission:
 class Flight:
     """The transmissions of a connection; keeps `tcb.sacked` and `tcb.lost` true."""
 
-    __slots__ = ("_acknowledged", "_lost", "_number", "_records", "_tcb", "in_network", "on_lost")
+    __slots__ = ("_lost", "_number", "_records", "_tcb", "in_network", "on_lost")
 
     def __init__(self, tcb: "Tcb") -> None:
         self._tcb = tcb
         self.on_lost: Callable[[Transmission], None] | None = None  # told of each loss
         self._records: list[Transmission] = []
         self.in_network = SendOrder(Transmission(0, 0, 0))
-        self._acknowledged = 0  # bytes removed so far, to place records beyond 32 bits
         # A heap of what waits to be sent again, by sequence; what has left it stays until
         # it comes up.
         self._lost: list[tuple[int, int, Transmission]] = []
         self._number = count()
 
     def __iter__(self) -> Iterator[Transmission]:
-        return iter(self._records)
+        """All of it, for those who only look."""
+        yield from self._records
+        yield from self._sent_once()
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self._records) + self._tcb.sent.count
 
     def __bool__(self) -> bool:
-        return bool(self._records)
+        return self._tcb.sent.count > 0 or bool(self._records)
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing is known of anything in flight but that it left."""
+        return not self._records
 
     @property
     def pipe(self) -> int:
@@ -95,19 +110,38 @@ class Flight:
         tcb = self._tcb
         return ((tcb.snd_nxt - tcb.snd_una) & MASK) - tcb.sacked - tcb.lost
 
+    @property
+    def _queue(self) -> "Sent":
+        return ffi.addressof(self._tcb, "sent")  # type: ignore[no-any-return]
+
+    def _sent_once(self) -> Iterator[Transmission]:
+        queue = self._queue
+        for index in range(queue.count):
+            sent = lib.sent_at(queue, index)
+            yield Transmission(sent.seq, sent.end, sent.sent_at)
+
+    def records(self) -> list[Transmission]:
+        """All of it, for those who will change something: makes records of what was plain."""
+        if self._tcb.sent.count:
+            self._tcb.fast = 0
+            for record in self._sent_once():
+                self._records.append(record)
+                self.in_network.append(record)
+            lib.sent_free(self._queue)
+        return self._records
+
     def first(self) -> Transmission:
         """The oldest transmission."""
-        return self._records[0]
+        return self.records()[0]
 
     def last(self) -> Transmission:
         """The newest transmission."""
-        return self._records[-1]
+        return self.records()[-1]
 
     def sent(self, seq: int, end: int, now: int) -> None:
-        """New sequence numbers left."""
-        record = Transmission(seq, end, now)
-        self._records.append(record)
-        self.in_network.append(record)
+        """New sequence numbers left. Raises MemoryError when there is no room to note it."""
+        if not lib.sent_push(self._queue, seq, end, now):
+            raise MemoryError
 
     def resent(self, record: Transmission, now: int) -> None:
         """`record` was sent again: it is in the network once more."""
@@ -137,7 +171,8 @@ class Flight:
         return waiting[0][2] if waiting else None
 
     def _wait(self, record: Transmission) -> None:
-        place = self._acknowledged + ((record.seq - self._tcb.snd_una) & MASK)
+        # What was acknowledged before counts, to place records beyond 32 bits.
+        place = self._tcb.bytes_acked + ((record.seq - self._tcb.snd_una) & MASK)
         heappush(self._lost, (place, next(self._number), record))
 
     def cut(self, record: Transmission, length: int) -> None:
@@ -158,6 +193,12 @@ class Flight:
 
         Call before snd_una moves: distances are counted from it.
         """
+        gone = self._acknowledge_records(una) if self._records else []
+        if not self._records:
+            gone += self._acknowledge_plain(una)
+        return gone
+
+    def _acknowledge_records(self, una: int) -> list[Transmission]:
         base = self._tcb.snd_una
         distance = (una - base) & MASK
         done = 0
@@ -174,7 +215,14 @@ class Flight:
         del self._records[:done]
         for record in gone:
             self._leave(record)
-        self._acknowledged += distance
+        return gone
+
+    def _acknowledge_plain(self, una: int) -> list[Transmission]:
+        gone: list[Transmission] = []
+        queue, base = self._queue, self._tcb.snd_una
+        oldest = ffi.new("struct transmission *")
+        while lib.sent_pop(queue, base, una, oldest):
+            gone.append(Transmission(oldest.seq, oldest.end, oldest.sent_at))
         return gone
 
     def _leave(self, record: Transmission) -> None:
@@ -187,13 +235,11 @@ class Flight:
 
     def holding(self, seq: int) -> Transmission | None:
         """The record that `seq` lies in; None when it is not in flight."""
-        if (
-            not self._records
-            or (seq - self._tcb.snd_una) & MASK
-            >= (self._records[-1].end - self._tcb.snd_una) & MASK
-        ):
+        records = self.records()
+        base = self._tcb.snd_una
+        if not records or (seq - base) & MASK >= (records[-1].end - base) & MASK:
             return None
-        return self._records[self._position(seq)]
+        return records[self._position(seq)]
 
     def _position(self, seq: int) -> int:
         """Index of the record that holds `seq`, by bisection."""
@@ -213,7 +259,7 @@ class Flight:
 
         The block must lie between snd_una and snd_nxt.
         """
-        records = self._records
+        records = self.records()
         at = self._position(left)
         if at < len(records) and records[at].sacked and self._covers(records[at], right):
             return []
@@ -265,14 +311,14 @@ class Flight:
 
     def forget_losses(self) -> None:
         """Nothing was lost after all: what waits to be sent again is still on its way."""
-        for record in self._records:
+        for record in self.records():
             record.lost = False
         self._tcb.lost = 0
         self._order_anew()
 
     def forget_sacks(self) -> None:
         """Takes every SACK back: the peer may have dropped that data (RFC 2018 §8)."""
-        for record in self._records:
+        for record in self.records():
             record.sacked = False
         self._tcb.sacked = 0
         self._order_anew()

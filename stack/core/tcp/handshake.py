@@ -46,7 +46,7 @@ def prepare(
     tcb.rcv_wscale = window.wanted_scale(config.largest_window) if config.window_scaling else 0
     tcb.ts_ok = config.timestamps
     tcb.sack_ok = config.sack
-    connection.unacked_since = now
+    tcb.unacked_since = now
     if config.user_timeout_option:
         connection.timeout_option = UserTimeoutOption(config.r2)
     update_mss(connection)
@@ -79,7 +79,7 @@ def take_options(connection: "Connection", seg: "Packet", now: int) -> None:
     if connection.timeout_option is not None and seen & lib.OPTION_USER_TIMEOUT:
         connection.timeout_option.arrives(connection, seg.user_timeout)
     if tcb.sack_ok:
-        connection.detector = Rack(tcb.iss)
+        connection.detector = Rack(tcb)
     update_mss(connection)
 
 
@@ -97,7 +97,7 @@ def update_mss(connection: "Connection") -> None:
     mss = min(tcb.peer_mss, carried, connection.mss_limit)
     mss -= overhead(connection) - HEADERS[tcb.path.version]
     mss = max(mss, _SMALLEST_TEXT)
-    connection.mss_proven = connection.mss_proven and mss == tcb.snd_mss
+    tcb.mss_proven = tcb.mss_proven and mss == tcb.snd_mss
     tcb.snd_mss = mss
     if tcb.state in (State.SYN_SENT, State.SYN_RECEIVED):
         connection.congestion.on_mss()
@@ -165,11 +165,11 @@ def establish(connection: "Connection", seg: "Packet", cause: Cause, now: int) -
 
 def _first_rtt(connection: "Connection", seg: "Packet", now: int) -> None:
     tcb = connection.tcb
-    if not connection.unacked_since:  # after a SYN cookie
-        connection.unacked_since = now
+    if not tcb.unacked_since:  # after a SYN cookie
+        tcb.unacked_since = now
         return
     if tcb.backoff == 0:
-        rtt.sample(tcb, now - connection.unacked_since, connection.config)
+        rtt.sample(tcb, now - tcb.unacked_since, connection.config)
     elif tcb.ts_ok and geq(connection.timestamp(now), seg.tsecr):
         elapsed = (connection.timestamp(now) - seg.tsecr) & MASK
         rtt.sample(tcb, elapsed * 1000, connection.config)

@@ -70,7 +70,7 @@ def _ca_state(connection: "Connection") -> int:
 def _timing(connection: "Connection", now: int) -> dict[str, int]:
     tcb = connection.tcb
     probing = bool(connection.deadlines[Timer.PERSIST])
-    heard = _milliseconds(now, connection.keepalive.last_heard)
+    heard = _milliseconds(now, tcb.last_heard)
     return {
         "retransmits": 0 if probing else tcb.backoff,
         "probes": tcb.backoff if probing else 0,
@@ -80,10 +80,10 @@ def _timing(connection: "Connection", now: int) -> dict[str, int]:
         "rtt": tcb.srtt,
         "rttvar": tcb.rttvar,
         "min_rtt": tcb.min_rtt,
-        "rcv_rtt": connection.receive_buffer.rtt,
-        "last_data_sent": _milliseconds(now, connection.last_sent_at),
+        "rcv_rtt": tcb.rcv_rtt,
+        "last_data_sent": _milliseconds(now, tcb.last_sent_at),
         "last_ack_sent": 0,  # Linux does not remember it, either
-        "last_data_recv": _milliseconds(now, connection.last_data_received),
+        "last_data_recv": _milliseconds(now, tcb.last_data_received),
         "last_ack_recv": heard,
     }
 
@@ -152,8 +152,8 @@ def _totals(connection: "Connection") -> dict[str, int]:
         "bytes_retrans": tcb.bytes_retransmitted,
         "segs_out": tcb.segments_out,
         "segs_in": tcb.segments_in,
-        "data_segs_out": connection.data_segments_out,
-        "data_segs_in": connection.data_segments_in,
+        "data_segs_out": connection.tcb.data_segments_out,
+        "data_segs_in": connection.tcb.data_segments_in,
         "delivered": _segments(connection, delivered),
         "delivered_ce": connection.ecn.marks_reported,
         "dsack_dups": connection.duplicates_reported,

@@ -22,14 +22,13 @@ class KeepAlive:
     between probes, `count` how many may stay unanswered (MUST-29).
     """
 
-    __slots__ = ("_probed_at", "_probes", "count", "enabled", "idle", "interval", "last_heard")
+    __slots__ = ("_probed_at", "_probes", "count", "enabled", "idle", "interval")
 
     def __init__(self) -> None:
         self.enabled = False
         self.idle = 7200 * SECOND
         self.interval = 75 * SECOND
         self.count = 9
-        self.last_heard = 0  # when the last segment came
         self._probes = 0
         self._probed_at = 0
 
@@ -44,14 +43,16 @@ class KeepAlive:
     def begin(self, connection: "Connection", now: int) -> None:
         """The connection is established, or a setting changed."""
         if self.enabled:
-            self.last_heard = max(self.last_heard, connection.last_sent_at)
-            connection.start_timer(Timer.KEEPALIVE, max(self.last_heard + self.idle, now + 1))
+            tcb = connection.tcb
+            tcb.last_heard = max(tcb.last_heard, tcb.last_sent_at)
+            connection.start_timer(Timer.KEEPALIVE, max(tcb.last_heard + self.idle, now + 1))
 
     def on_timer(self, connection: "Connection", now: int) -> bool:
         """The timer ran out; returns whether a probe is due."""
         if not self.enabled or connection.state not in _WATCHED:
             return False
-        quiet = now - self.last_heard
+        last_heard = connection.tcb.last_heard
+        quiet = now - last_heard
         busy = bool(connection.flight) or connection.send_queued > 0
         if quiet < self.idle or busy:
             # MUST-26: only when nothing is outstanding; else the other timers watch.
@@ -59,7 +60,7 @@ class KeepAlive:
             wait = self.idle if busy else self.idle - quiet
             connection.start_timer(Timer.KEEPALIVE, now + wait)
             return False
-        if self.last_heard >= self._probed_at:
+        if last_heard >= self._probed_at:
             self._probes = 0  # the last one was answered, and there was silence again since
         if self._gives_up(connection, quiet):
             connection.host.counters.count("TCPAbortOnTimeout")

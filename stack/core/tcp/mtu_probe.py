@@ -102,7 +102,7 @@ class MtuProbe:
         """A router answers, after all; returns whether it was about the probe."""
         if not self.size or seq != self.seq:
             return False
-        probe = next(record for record in connection.flight if record.seq == seq)
+        probe = next(record for record in connection.flight.records() if record.seq == seq)
         self._failed(connection)
         if self.low <= mtu < self.high:
             self.high = self._hint = mtu

@@ -25,8 +25,9 @@ def arrives(connection: "Connection", error: "IcmpError", now: int) -> None:
         return
     if _fits(connection, error):
         return
-    if connection.mss_proven:
+    if connection.tcb.mss_proven:
         connection.mtu_report = error
+        connection.tcb.fast = 0
     else:
         _believe(connection, error, now)
 
@@ -44,8 +45,8 @@ def _fits(connection: "Connection", error: "IcmpError") -> bool:
 
 def on_acknowledged(connection: "Connection", gone: "list[Transmission]") -> None:
     """These left the flight: were any of them as large as segments are now?"""
-    mss = connection.tcb.snd_mss
-    connection.mss_proven = any(record.length >= mss for record in gone)
+    tcb = connection.tcb
+    tcb.mss_proven = any(record.length >= tcb.snd_mss for record in gone)
 
 
 def on_timeout(connection: "Connection", now: int) -> None:
@@ -64,7 +65,7 @@ def _believe(connection: "Connection", error: "IcmpError", now: int) -> None:
     host.counters.count("PathMtuLowered")
     path_changed(host, error.remote)
     tcb = connection.tcb
-    for record in list(connection.flight):
+    for record in list(connection.flight.records()):
         if record.length > tcb.snd_mss:
             connection.flight.mark_lost(record)
     if tcb.lost:

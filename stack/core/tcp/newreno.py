@@ -18,6 +18,7 @@ class NewReno:
 
     __slots__ = ()
     why = Why.FAST_RETRANSMIT
+    settled = True  # duplicates are counted in the TCB
 
     def on_delivery(self, connection: "Connection", delivery: Delivery) -> None:
         """RFC 6582 §3.2, steps 2 to 4."""
@@ -64,7 +65,7 @@ class NewReno:
 
     def on_timeout(self, connection: "Connection", now: int) -> None:
         """Without SACK everything in flight counts as lost (RFC 5681 §3.1)."""
-        for record in connection.flight:
+        for record in connection.flight.records():
             connection.flight.mark_lost(record)
 
     def on_loss_probe_sent(self, connection: "Connection", retransmission: bool, now: int) -> None:

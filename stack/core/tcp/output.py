@@ -32,6 +32,17 @@ _SUPER_TEXT = 65_535 - 60 - 60
 
 def transmit(connection: "Connection", out: "Outbound", now: int) -> bool:
     """Builds what may leave into `out`; returns False when `out` became full first."""
+    host = connection.host
+    if connection.tcb.fast and not host.observed:
+        rest = host.segment_path.leave(connection, out, now)
+        if rest != lib.LEAVE_PYTHON:
+            return rest == lib.LEAVE_DONE
+    done = _transmit(connection, out, now)
+    host.segment_path.judge(connection)
+    return done
+
+
+def _transmit(connection: "Connection", out: "Outbound", now: int) -> bool:
     tcb = connection.tcb
     if connection.ip_options is not None:
         connection.ip_options.stamp(connection, now)
@@ -90,7 +101,7 @@ def _send(connection: "Connection", out: "Outbound", now: int) -> bool:
             or _probe(connection, out, now)
             or _new_data(connection, out, now)
         ):
-            connection.pacer.waits = False
+            connection.pacer.goes_on()
             return True
     return False
 
@@ -169,7 +180,7 @@ def _retransmit(connection: "Connection", out: "Outbound", now: int) -> bool:
     # there is no SACK (RFC 5681 §3.2, RFC 6582 §3.2).
     at_once = why is Why.RTO or (tcb.recovery == Recovery.FAST and not tcb.sack_ok)
     if pipe > 0 and not at_once and room < min(record.length, tcb.snd_mss):
-        connection.cwnd_limited = True
+        tcb.cwnd_limited = True
         return False
     limit = min(largest_text(connection), max(room, tcb.snd_mss))
     if record.length > limit:
@@ -338,11 +349,12 @@ def _data_why(connection: "Connection", length: int, unsent: int) -> Why:
 
 
 def _restart_after_idle(connection: "Connection", now: int) -> None:
-    """Data leaves while nothing is in flight: what is cwnd worth now?"""
+    """Data leaves while nothing is in flight: what is cwnd worth after a pause?"""
+    tcb = connection.tcb
     if connection.rate is not None:
         connection.congestion.on_restart(now)
         connection.pacer.ask(connection.congestion.pacing_rate)
-    elif connection.last_sent_at:
+    elif 0 < tcb.last_sent_at < now - tcb.rto:
         connection.validation.on_restart(connection, now)
 
 
@@ -357,7 +369,7 @@ def _may_send(connection: "Connection", unsent: int) -> int:
     window_left = _window_left(connection)
     cwnd_left = _cwnd_left(connection)
     length = min(unsent, window_left, cwnd_left, largest_text(connection))
-    connection.cwnd_limited = cwnd_left < min(unsent, window_left, mss)
+    tcb.cwnd_limited = cwnd_left < min(unsent, window_left, mss)
     if length <= 0:
         return 0
     if length >= mss:
@@ -385,7 +397,7 @@ def _tail_may_go(connection: "Connection") -> bool:
         return True
     if connection.cork.held and connection.cork.holds(connection):
         return False
-    return connection.nodelay or connection.small_end is None
+    return bool(connection.tcb.nodelay or not connection.tcb.small_in_flight)
 
 
 def _send_new(connection: "Connection", length: int, out: "Outbound", now: int, why: Why) -> None:
@@ -402,9 +414,10 @@ def _send_new(connection: "Connection", length: int, out: "Outbound", now: int, 
     tcb.snd_nxt = end
     tcb.fin_sent = tcb.fin_sent or fin
     if length % tcb.snd_mss:
-        connection.small_end = end
+        tcb.small_end = end
+        tcb.small_in_flight = 1
     if not connection.flight and tcb.state != State.SYN_RECEIVED:
-        connection.unacked_since = now
+        tcb.unacked_since = now
     connection.flight.sent(seq, end, now)
     if connection.rate is not None:
         connection.rate.on_sent(connection.flight.last(), now)
@@ -431,6 +444,6 @@ def _watch_closed_window(connection: "Connection", now: int) -> None:
         return
     if _stuck(connection):
         if connection.tcb.backoff == 0:
-            connection.unacked_since = now
+            connection.tcb.unacked_since = now
         timeout = timeouts.persist_timeout(connection)
         connection.start_timer(Timer.PERSIST, now + timeout)

@@ -1,5 +1,10 @@
 """Spreads segments over time instead of sending them in bursts (draft-ietf-ccwg-bbr-06 §5.6.2)."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stack._native import Tcb
+
 SECOND = 1_000_000
 _QUANTUM = 1_000  # µs worth of data that may leave as one burst
 _LATEST = 100_000  # µs that a slow driver may be behind and still catch up
@@ -13,16 +18,26 @@ class Pacer:
     data was held back: when its time comes late, what follows still keeps the rate.
     """
 
-    __slots__ = ("_asked", "_burst_end", "_limit", "_next_at", "_rest", "rate", "waits")
+    __slots__ = ("_asked", "_limit", "_tcb")
 
-    def __init__(self) -> None:
-        self.rate = 0
-        self.waits = False
+    def __init__(self, tcb: "Tcb") -> None:
+        self._tcb = tcb
         self._asked = 0
         self._limit = 0
-        self._next_at = 0  # µs, when what has left is paid for
-        self._burst_end = 0  # µs, up to which a burst may run ahead
-        self._rest = 0  # of the last division: fractions of a µs add up
+
+    @property
+    def rate(self) -> int:
+        """Bytes a second; 0 when nothing is paced."""
+        return self._tcb.pacing_rate
+
+    @property
+    def waits(self) -> bool:
+        """Whether data was held back."""
+        return bool(self._tcb.pacing_waits)
+
+    def goes_on(self) -> None:
+        """Nothing waits for its time any more."""
+        self._tcb.pacing_waits = 0
 
     def ask(self, rate: int) -> None:
         """Congestion control wants this rate; 0 for none."""
@@ -42,7 +57,7 @@ class Pacer:
 
     def _settle(self) -> None:
         rates = [rate for rate in (self._asked, self._limit) if rate]
-        self.rate = min(rates, default=0)
+        self._tcb.pacing_rate = min(rates, default=0)
 
     def wait_until(self, now: int) -> int:
         """The time at which data may leave (µs), 0 when that is now.
@@ -50,23 +65,25 @@ class Pacer:
         Segments leave in bursts of up to a millisecond, so that a fast connection does not
         need a timer for each (§5.6.3).
         """
-        if not self.rate or self._next_at < self._burst_end:
+        tcb = self._tcb
+        if not tcb.pacing_rate or tcb.pacing_next < tcb.pacing_burst_end:
             return 0
-        if self._next_at > now:
-            self.waits = True
-            return self._next_at
-        self._burst_end = now + _QUANTUM
+        if tcb.pacing_next > now:
+            tcb.pacing_waits = 1
+            return tcb.pacing_next
+        tcb.pacing_burst_end = now + _QUANTUM
         return 0
 
     def on_sent(self, length: int, now: int) -> None:
         """`length` bytes of text left."""
-        if not self.rate:
+        tcb = self._tcb
+        if not tcb.pacing_rate:
             return
-        if self._next_at < now and not (self.waits and now - self._next_at < _LATEST):
-            self._next_at = now
-            self._rest = 0
-        took, self._rest = divmod(length * SECOND + self._rest, self.rate)
-        self._next_at += took
+        if tcb.pacing_next < now and not (tcb.pacing_waits and now - tcb.pacing_next < _LATEST):
+            tcb.pacing_next = now
+            tcb.pacing_rest = 0  # fractions of a µs add up
+        took, tcb.pacing_rest = divmod(length * SECOND + tcb.pacing_rest, tcb.pacing_rate)
+        tcb.pacing_next += took
 
     def burst(self, mss: int) -> int:
         """The most bytes that one packet handed to the link may hold, in whole segments."""

@@ -14,6 +14,7 @@ from stack.core.why import Why
 from stack.wire.sequence import geq, gt, sub
 
 if TYPE_CHECKING:
+    from stack._native import Tcb
     from stack.core.tcp.connection import Connection
     from stack.core.tcp.flight import Flight, Transmission
 
@@ -23,12 +24,12 @@ _LARGEST_MULTIPLIER = 20
 
 
 class Rack:
-    """State of RFC 8985 §5.2 for one connection; times in µs."""
+    """State of RFC 8985 §5.2 for one connection; times in µs. What every acknowledgement moves
+    is in the TCB: `rack_sent_at`, `rack_end`, `rack_rtt`, `rack_fack`.
+    """
 
     __slots__ = (
         "_dsack_round",
-        "_end",
-        "_fack",
         "_latest",
         "_multiplier",
         "_persist",
@@ -36,17 +37,14 @@ class Rack:
         "_probe_flight",
         "_probe_resent",
         "_reordering_seen",
-        "_rtt",
-        "_sent_at",
+        "_tcb",
     )
     why = Why.RACK_LOST
 
-    def __init__(self, iss: int) -> None:
-        self._sent_at = 0  # RACK.xmit_ts
-        self._end = iss  # RACK.end_seq
-        self._latest: Transmission | None = None  # the segment that these two are of
-        self._rtt = 0
-        self._fack = iss
+    def __init__(self, tcb: "Tcb") -> None:
+        self._tcb = tcb
+        tcb.rack_end = tcb.rack_fack = tcb.iss
+        self._latest: Transmission | None = None  # the segment that rack_end is the end of
         self._reordering_seen = False
         self._multiplier = 1  # RACK.reo_wnd_mult
         self._persist = 0
@@ -65,16 +63,19 @@ class Rack:
         self._update_window(connection, delivery)
         self._detect_losses(connection, delivery.now)
         self._check_probe(connection, delivery)
+        if connection.flight.plain:
+            self._latest = None  # nothing is left that was sent before it
 
     def _update(self, connection: "Connection", record: "Transmission", delivery: Delivery) -> None:
         """Steps 1 and 2: the most recently sent segment that was delivered."""
+        tcb = self._tcb
         rtt = delivery.now - record.sent_at
-        if record.retransmitted and rtt < connection.tcb.min_rtt:
+        if record.retransmitted and rtt < tcb.min_rtt:
             return
-        self._rtt = rtt
-        if self._sent_after(record.sent_at, record.end, self._sent_at, self._end):
-            self._sent_at = record.sent_at
-            self._end = record.end
+        tcb.rack_rtt = rtt
+        if self._sent_after(record.sent_at, record.end, tcb.rack_sent_at, tcb.rack_end):
+            tcb.rack_sent_at = record.sent_at
+            tcb.rack_end = record.end
             self._latest = record
 
     @staticmethod
@@ -98,9 +99,9 @@ class Rack:
         It counts after a needless retransmission, too: where all that is late was sent
         again already, there would be no other sign.
         """
-        if gt(record.end, self._fack):
-            self._fack = record.end
-        elif sub(record.end, self._fack) < 0 and original:
+        if gt(record.end, self._tcb.rack_fack):
+            self._tcb.rack_fack = record.end
+        elif sub(record.end, self._tcb.rack_fack) < 0 and original:
             self._reordering_seen = True
 
     def _update_window(self, connection: "Connection", delivery: Delivery) -> None:
@@ -134,10 +135,10 @@ class Rack:
             connection.stop_timer(Timer.REORDERING)
             return
         flight = connection.flight
-        patience = self._rtt + self._window(connection) - now
+        patience = tcb.rack_rtt + self._window(connection) - now
         wait = 0
         for record in flight.in_network:
-            if not self._sent_after(self._sent_at, self._end, record.sent_at, record.end):
+            if not self._sent_after(tcb.rack_sent_at, tcb.rack_end, record.sent_at, record.end):
                 break  # nor what follows it in the order of sending
             if record.sent_at + patience > 0:
                 wait = self._longest(flight, record) + patience
@@ -164,8 +165,8 @@ class Rack:
         """§6.3: the first segment, and all that had their time."""
         self._probe_end = None
         window = self._window(connection)
-        for index, record in enumerate(connection.flight):
-            if index == 0 or record.sent_at + self._rtt + window <= now:
+        for index, record in enumerate(connection.flight.records()):
+            if index == 0 or record.sent_at + self._tcb.rack_rtt + window <= now:
                 connection.flight.mark_lost(record)
 
     def on_loss_probe_sent(self, connection: "Connection", retransmission: bool, now: int) -> None:
@@ -178,6 +179,11 @@ class Rack:
     def reordering_seen(self) -> bool:
         """Whether the path has delivered out of order."""
         return self._reordering_seen
+
+    @property
+    def settled(self) -> bool:
+        """Neither a probe nor a round of D-SACKs waits for its end."""
+        return self._probe_end is None and self._dsack_round is None
 
     @property
     def probing(self) -> bool:

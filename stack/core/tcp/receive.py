@@ -22,8 +22,8 @@ def text(connection: "Connection", seg: "Packet", now: int) -> Verdict:
     offset = sub(seg.seq, tcb.rcv_nxt)
     skip = max(0, -offset)
     length = min(seg.text_length - skip, window.announced(tcb) - max(offset, 0))
-    connection.data_segments_in += 1
-    connection.last_data_received = now
+    tcb.data_segments_in += 1
+    tcb.last_data_received = now
     if length <= 0:
         return _nothing_new(connection, seg)
     if offset > 0:
@@ -52,7 +52,7 @@ def _in_order(connection: "Connection", seg: "Packet", skip: int, length: int, n
         connection.acks.now(connection, Why.GAP_FILLED if filled else Why.DUPLICATE)
     else:
         connection.acks.on_data(connection, length, now)
-    if connection.receive_buffer.automatic:
+    if tcb.rcv_automatic:
         connection.receive_buffer.on_segment(connection, seg, now)
     connection.tell(Ready.READABLE)
     return Verdict.IN_ORDER

@@ -28,22 +28,20 @@ def _with_rounding(size: int) -> int:
 class ReceiveBuffer:
     """The receive buffer of one connection. Sizes in bytes, times in µs.
 
-    While it is `automatic`, `space` is the most that was read within one `rtt`, which is
-    the receiver's own estimate.
+    While `tcb.rcv_automatic`, `space` is the most that was read within one round trip, and
+    `tcb.rcv_rtt` the receiver's own estimate of that, 0 while it is not known; `tcb.rcv_drawn`
+    is what it drew of the host's budget.
     """
 
-    __slots__ = ("_drawn", "_from", "_measure_at", "_since", "automatic", "rtt", "space")
+    __slots__ = ("_from", "_since", "space")
 
     def __init__(self, connection: "Connection") -> None:
         config = connection.config
         size = config.receive_buffer or config.first_receive_buffer
-        self.automatic = config.receive_buffer == 0
         self.space = 0
-        self.rtt = 0  # not known
-        self._measure_at = 0
         self._from = 0
         self._since = 0
-        self._drawn = 0  # of the host's budget
+        connection.tcb.rcv_automatic = config.receive_buffer == 0
         connection.tcb.rcv_wnd_max = size
         lib.ring_init(connection.rcv, _with_rounding(size))
 
@@ -51,7 +49,7 @@ class ReceiveBuffer:
         """The application sets the size (SO_RCVBUF): it stays. The window scale was agreed
         upon, and with it the most that can be announced; what was announced stays so, too.
         """
-        self.automatic = False
+        connection.tcb.rcv_automatic = 0
         self._resize(connection, min(size, window.LARGEST_UNSCALED << connection.tcb.rcv_wscale))
 
     def _resize(self, connection: "Connection", size: int) -> None:
@@ -62,32 +60,32 @@ class ReceiveBuffer:
     def begin(self, connection: "Connection", now: int) -> None:
         """The connection is established: the first measurement begins."""
         tcb = connection.tcb
-        self.rtt = max(tcb.srtt, _SHORTEST) if tcb.srtt else 0
+        tcb.rcv_rtt = max(tcb.srtt, _SHORTEST) if tcb.srtt else 0
         self.space = min(connection.config.initial_window * tcb.rcv_mss, tcb.rcv_wnd_max)
         self._from = (tcb.rcv_nxt - tcb.rcv.length) & MASK
-        self._since = self._measure_at = now
+        self._since = tcb.rcv_measure_at = now
 
     def on_segment(self, connection: "Connection", seg: "Packet", now: int) -> None:
         """Data came. Once a round trip its timestamp shows how long one takes: the sender
         echoes ours as soon as it may send more.
         """
-        if now < self._measure_at or not seg.options & lib.OPTION_TIMESTAMPS:
-            return
         tcb = connection.tcb
+        if now < tcb.rcv_measure_at or not seg.options & lib.OPTION_TIMESTAMPS:
+            return
         if not tcb.ts_ok or not seg.tsecr:
             return
         sample = max(((connection.timestamp(now) - seg.tsecr) & MASK) * 1000, _SHORTEST)
-        if sample < self.rtt or not self.rtt:
-            self.rtt = sample
+        if sample < tcb.rcv_rtt or not tcb.rcv_rtt:
+            tcb.rcv_rtt = sample
         else:  # slowly: a sender that had nothing to say makes a sample too long
-            self.rtt += (sample - self.rtt) // 8
-        self._measure_at = now + self.rtt
+            tcb.rcv_rtt += (sample - tcb.rcv_rtt) // 8
+        tcb.rcv_measure_at = now + tcb.rcv_rtt
 
     def on_read(self, connection: "Connection", now: int) -> None:
         """The application has read: once a round trip, the window follows what it took."""
-        if now - self._since < self.rtt or not self.rtt:
-            return
         tcb = connection.tcb
+        if now - self._since < tcb.rcv_rtt or not tcb.rcv_rtt:
+            return
         read_up_to = (tcb.rcv_nxt - tcb.rcv.length) & MASK
         copied = (read_up_to - self._from) & MASK
         if copied > self.space:
@@ -103,13 +101,14 @@ class ReceiveBuffer:
         most = min(connection.config.largest_receive_buffer, 0xFFFF << tcb.rcv_wscale)
         drawn = connection.host.buffer_memory.take(min(wanted, most) - tcb.rcv_wnd_max)
         if drawn:
-            self._drawn += drawn
+            tcb.rcv_drawn += drawn
             self._resize(connection, tcb.rcv_wnd_max + drawn)
 
     def release(self, connection: "Connection") -> None:
         """The connection is over: its share of the budget is free, and nothing grows, though
         an application may still read.
         """
-        connection.host.buffer_memory.give(self._drawn)
-        self._drawn = 0
-        self.automatic = False
+        tcb = connection.tcb
+        connection.host.buffer_memory.give(tcb.rcv_drawn)
+        tcb.rcv_drawn = 0
+        tcb.rcv_automatic = 0

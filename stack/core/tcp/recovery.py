@@ -46,6 +46,10 @@ class LossDetector(Protocol):
 
     why: Why
 
+    @property
+    def settled(self) -> bool:
+        """Whether the next acknowledgement, if it moves snd_una, has nothing to tell it."""
+
     def on_delivery(self, connection: "Connection", delivery: Delivery) -> None:
         """An acknowledgement came."""
 

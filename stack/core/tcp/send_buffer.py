@@ -13,19 +13,20 @@ if TYPE_CHECKING:
 
 
 class SendBuffer:
-    """The send buffer of one connection; it grows while it is `automatic`. Sizes in bytes."""
+    """The send buffer of one connection. It grows while `tcb.snd_automatic`, and `tcb.snd_drawn`
+    is what it drew of the host's budget. Sizes in bytes.
+    """
 
-    __slots__ = ("_drawn", "automatic")
+    __slots__ = ()
 
     def __init__(self, connection: "Connection") -> None:
         config = connection.config
-        self.automatic = config.send_buffer == 0
-        self._drawn = 0  # of the host's budget
+        connection.tcb.snd_automatic = config.send_buffer == 0
         lib.ring_init(connection.snd, config.send_buffer or config.first_send_buffer)
 
     def fix(self, connection: "Connection", size: int) -> None:
         """The application sets the size (SO_SNDBUF): it stays. What was taken stays taken."""
-        self.automatic = False
+        connection.tcb.snd_automatic = 0
         ring = connection.tcb.snd
         ring.limit = max(size, ring.length)
 
@@ -33,11 +34,12 @@ class SendBuffer:
         """Data was acknowledged while the application waits for room: twice cwnd is one
         window in flight and one ready to follow it.
         """
-        ring = connection.tcb.snd
-        wanted = min(2 * connection.tcb.cwnd, connection.config.largest_send_buffer)
-        if self.automatic and wanted > ring.limit:
+        tcb = connection.tcb
+        ring = tcb.snd
+        wanted = min(2 * tcb.cwnd, connection.config.largest_send_buffer)
+        if tcb.snd_automatic and wanted > ring.limit:
             drawn = connection.host.buffer_memory.take(wanted - ring.limit)
-            self._drawn += drawn
+            tcb.snd_drawn += drawn
             ring.limit += drawn
 
     def flush(self, connection: "Connection") -> int:
@@ -54,14 +56,15 @@ class SendBuffer:
         end = (first + tcb.snd.length) & MASK
         if connection.urgent.sending and gt(tcb.snd_up, end):
             tcb.snd_up = end
-        if connection.send_blocked:
-            connection.send_blocked = False
+        if tcb.send_blocked:
+            tcb.send_blocked = 0
             connection.tell(Ready.WRITABLE)
         connection.wants_output()
         return dropped
 
     def release(self, connection: "Connection") -> None:
         """The connection is over: its share of the budget is free, and nothing grows."""
-        connection.host.buffer_memory.give(self._drawn)
-        self._drawn = 0
-        self.automatic = False
+        tcb = connection.tcb
+        connection.host.buffer_memory.give(tcb.snd_drawn)
+        tcb.snd_drawn = 0
+        tcb.snd_automatic = 0

@@ -19,7 +19,7 @@ NO_LIMIT = 0xFFFF  # bytes: no segment is longer
 
 
 def _nodelay(connection: "Connection", on: bool) -> None:
-    connection.nodelay = on
+    connection.tcb.nodelay = on
     if on:
         # Weaker than the cork, but what waits by now leaves (tcp(7)).
         connection.cork.push(connection)

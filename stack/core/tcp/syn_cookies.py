@@ -159,7 +159,7 @@ def returned(listener: "Listener", seg: "Packet", now: int) -> Verdict | None:
         host.counters.count("ListenOverflows")
         return Verdict.QUEUE_FULL
     connection = listener.open(syn, now, iss=cookie)
-    connection.unacked_since = 0  # nobody knows when the SYN-ACK left
+    connection.tcb.unacked_since = 0  # nobody knows when the SYN-ACK left
     return segment_arrives(connection, seg, now)
 
 

@@ -53,13 +53,13 @@ def _retransmission(connection: "Connection", now: int) -> None:
 def _patience_ends(connection: "Connection") -> int:
     """When (µs) R2, or the user timeout, is over (RFC 9293 §3.8.3, RFC 5482 §2)."""
     config = connection.config
-    since = connection.unacked_since
+    since = connection.tcb.unacked_since
     abandoned = connection.orphan or connection.closing
     limit = connection.user_timeout or (config.orphan_r2 if abandoned else config.r2)
     if connection.tcb.snd_wnd == 0 and not abandoned:
         # A peer that answers may keep its window closed for ever (MUST-37, SHLD-17), as long
         # as some application wants that; else it could have us keep memory without end.
-        since = max(since, connection.keepalive.last_heard)
+        since = max(since, connection.tcb.last_heard)
     return since + limit
 
 
@@ -79,7 +79,7 @@ def _reason(connection: "Connection") -> int:
 def _syn_unanswered(connection: "Connection", now: int) -> None:
     tcb = connection.tcb
     limit = connection.user_timeout or connection.config.syn_r2
-    if now - connection.unacked_since >= limit:
+    if now - connection.tcb.unacked_since >= limit:
         connection.host.counters.count("TcpAttemptFails")
         connection.finish(Cause.TIMEOUT, _reason(connection), now)
         return

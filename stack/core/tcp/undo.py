@@ -30,6 +30,11 @@ class Undo:
         self._first_tsval: int | None = None  # of the first retransmission, at first_seq
         self._pending = 0  # retransmitted bytes that no D-SACK has reported
 
+    @property
+    def watches(self) -> bool:
+        """Whether the next acknowledgement may show by its timestamp that nothing was lost."""
+        return self._valid and self._first_tsval is not None
+
     def remember(self, connection: "Connection") -> None:
         """Recovery is about to begin."""
         tcb = connection.tcb

@@ -55,6 +55,7 @@ class Urgent:
         start = tcb.snd_una if connected else (tcb.iss + 1) & MASK
         tcb.snd_up = (start + tcb.snd.length) & MASK
         self.sending = True
+        tcb.fast = 0
         if connected:
             connection.acks.now(connection, Why.URGENT)
 

@@ -86,13 +86,12 @@ class WindowValidation:
             connection.congestion.on_unused()
 
     def on_restart(self, connection: "Connection", now: int) -> None:
-        """Data leaves while nothing is in flight."""
-        idle = now - connection.last_sent_at
-        if connection.config.idle_restart and idle > connection.tcb.rto:
+        """Data leaves after more than an RTO of silence."""
+        if connection.config.idle_restart:
             connection.congestion.on_idle()  # RFC 5681 §4.1: what is left needs no proof
             self.forget()
         else:
-            self._judge(connection, now, connection.last_sent_at)
+            self._judge(connection, now, connection.tcb.last_sent_at)
 
     def flight_size(self, connection: "Connection", now: int) -> int:
         """What a congestion response counts from, in bytes: FlightSize (RFC 5681 §3.1, less
@@ -104,7 +103,7 @@ class WindowValidation:
         taken as it was when data left last.
         """
         tcb = connection.tcb
-        una = connection.una_at_send if connection.cwnd_limited else tcb.snd_una
+        una = tcb.una_at_send if tcb.cwnd_limited else tcb.snd_una
         outstanding: int = min((tcb.snd_nxt - una) & MASK, tcb.cwnd)
         if self._since == 0:
             return outstanding

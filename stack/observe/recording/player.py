@@ -303,7 +303,8 @@ class Player:
         if events != self.events:
             raise self._diverged(f"{events} events", f"{self.events} events")
         counted = self.host.counters.non_zero()
-        for name in recorded | counted:
+        # Whether the segment path or Python did the work is no difference.
+        for name in (recorded | counted).keys() - {"FastInSegs", "FastOutSegs"}:
             theirs, ours = recorded.get(name, 0), counted.get(name, 0)
             if theirs != ours:
                 raise self._diverged(f"counter {name} ends at {theirs}", f"at {ours}")

@@ -56,12 +56,12 @@ CONNECTION = Surface(
     Connection,
     calls=_names(
         "set use_congestion send send_urgent send_with_syn receive receive_into receive_urgent"
-        " flush shutdown close abort"
+        " flush ask_for_room shutdown close abort"
     ),
     assigned=("nodelay", "reports_errors", "owner"),
     asks=_names(
         "state version local remote remote_packed available urgent_remaining at_mark eof"
-        " send_space send_queued info peek timestamp"
+        " send_space send_queued nodelay orphan info peek timestamp"
     ),
     parts=_names(
         "wants_output may_go_on start_timer stop_timer on_timer move reset finish give_back_buffers soft"

@@ -14,12 +14,13 @@ _IW_BYTES = 14_600
 
 
 class Sample:
-    """What an acknowledgement brought: bytes newly delivered, whether the window was the
-    limit when they were sent, the flight before it (bytes), the round-trip time measured
-    (µs, 0 for none), the time (µs), and the delivery rate for an algorithm that samples it.
+    """What the acknowledgements of a batch brought: bytes newly delivered, whether the window
+    was the limit when they were sent, the flight before them (bytes), the shortest round-trip
+    time measured (µs, 0 for none), the time (µs), the delivery rate for an algorithm that
+    samples it, and how many round-trip times were measured.
     """
 
-    __slots__ = ("acked", "cwnd_limited", "flight", "now", "rate", "rtt")
+    __slots__ = ("acked", "cwnd_limited", "flight", "now", "rate", "rtt", "rtts")
 
     def __init__(
         self,
@@ -29,8 +30,10 @@ class Sample:
         rtt: int,
         now: int,
         rate: "RateSample | None" = None,
+        rtts: int = 1,
     ) -> None:
         self.rtt = rtt
+        self.rtts = rtts if rtt else 0
         self.rate = rate
         self.acked = acked
         self.cwnd_limited = cwnd_limited
@@ -47,6 +50,8 @@ class CongestionControl(ABC):
     # ssthresh nor proportional rate reduction (RFC 9937) concerns it.
     rate: "RateSampler | None" = None
     pacing_rate = 0  # bytes a second; 0: no pacing
+    # Whether acknowledgements are of no interest while something else than cwnd is the limit.
+    only_when_limited = False
 
     def __init__(self, tcb: "Tcb", initial_window: int) -> None:
         self.tcb = tcb

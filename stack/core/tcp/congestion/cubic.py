@@ -20,6 +20,7 @@ class Cubic(CongestionControl):
     """Concave up to the window of the last loss, then convex beyond it."""
 
     name = "cubic"
+    only_when_limited = True
 
     def __init__(self, tcb: "Tcb", initial_window: int) -> None:
         super().__init__(tcb, initial_window)
@@ -50,7 +51,7 @@ class Cubic(CongestionControl):
         """With HyStart++, which may end it before the first loss (RFC 9406)."""
         tcb = self.tcb
         first = tcb.ssthresh == INFINITE
-        if first and self._hystart.on_ack(tcb, sample.rtt):
+        if first and self._hystart.on_ack(tcb, sample.rtt, sample.rtts):
             tcb.ssthresh = tcb.cwnd
             return sample.acked
         growth = self._hystart.growth(sample.acked) if first else sample.acked

@@ -14,6 +14,7 @@ class Fixed(CongestionControl):
     """Keeps cwnd at SEGMENTS segments, whatever is lost. For labs and private networks only."""
 
     name = "fixed"
+    only_when_limited = True
 
     def __init__(self, tcb: "Tcb", initial_window: int) -> None:
         super().__init__(tcb, initial_window)

@@ -41,14 +41,16 @@ class HyStart:
         """Of `acked` bytes, how many cwnd may grow by (§4.2)."""
         return acked // CSS_GROWTH_DIVISOR if self._baseline else acked
 
-    def on_ack(self, tcb: "Tcb", rtt: int) -> bool:
-        """Takes an RTT sample (µs, 0: none); returns whether slow start is over."""
+    def on_ack(self, tcb: "Tcb", rtt: int, count: int = 1) -> bool:
+        """Takes `count` RTT samples, the shortest of which is `rtt` (µs, 0: there are none);
+        returns whether slow start is over.
+        """
         begins = self._round_end is None or geq(tcb.snd_una, self._round_end)
         if begins and self._next_round(tcb):
             return True
         if rtt:
             self._min = min(self._min, rtt)
-            self._samples += 1
+            self._samples += count
         if self._samples >= N_RTT_SAMPLE and self._last_min != _UNKNOWN:
             self._judge()
         return False

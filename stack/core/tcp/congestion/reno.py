@@ -12,6 +12,7 @@ class Reno(CongestionControl):
     """One segment more each round trip, half on loss."""
 
     name = "reno"
+    only_when_limited = True
 
     def __init__(self, tcb: "Tcb", initial_window: int) -> None:
         super().__init__(tcb, initial_window)

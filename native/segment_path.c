@@ -1,0 +1,92 @@
+/* What both directions of the segment path share: timers, and what is noted for Python. */
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int segment_path_wanted(void)
+{
+    const char *value = getenv("TUNSTACK_FASTPATH");
+
+    return value == NULL || strcmp(value, "0") != 0;
+}
+
+static int may_carry_data(const struct tcb *t)
+{
+    switch (t->state) {
+    case STATE_ESTABLISHED:
+    case STATE_FIN_WAIT_1:
+    case STATE_FIN_WAIT_2:
+    case STATE_CLOSE_WAIT:
+    case STATE_LAST_ACK:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+int is_quiet(const struct tcb *t)
+{
+    return t->fast && may_carry_data(t) && t->recovery == 0 && t->sacked == 0 && t->lost == 0 &&
+           t->dupacks == 0 && t->backoff == 0 && t->ack_alert == 0 && t->ack_due < WHY_OTHER &&
+           t->deadlines[TIMER_PERSIST] == 0;
+}
+
+/* Lazily, as core.timers has it: a timer that moves later keeps its place in the queue. */
+void timer_start(struct segment_path *path, struct tcb *t, uint32_t timer, int64_t deadline)
+{
+    uint32_t at = path->timer_count;
+
+    t->deadlines[timer] = deadline;
+    if (t->places[timer] != 0 && t->places[timer] <= deadline)
+        return;
+    t->places[timer] = deadline;
+    path->timer_owners[at] = t->number;
+    path->timer_names[at] = timer;
+    path->timer_deadlines[at] = deadline;
+    path->timer_count++;
+    path->noted++;
+}
+
+void wants_output(struct segment_path *path, struct tcb *t)
+{
+    if (t->in_output)
+        return;
+    t->in_output = 1;
+    path->sending[path->sending_count++] = t->number;
+    path->noted++;
+}
+
+/* RFC 6298 §5.1, §5.3; without back-off, or Python would be here. */
+void arm_retransmission(struct segment_path *path, struct tcb *t, int64_t now)
+{
+    int64_t rto = t->rto < path->maximum_rto ? t->rto : path->maximum_rto;
+
+    timer_start(path, t, TIMER_RETRANSMISSION, now + rto);
+}
+
+/* RFC 8985 §7.2: with SACK, and never longer than the timeout that it spares. */
+void arm_loss_probe(struct segment_path *path, struct tcb *t, int64_t now)
+{
+    int64_t timeout = 2 * t->srtt;
+
+    if (!t->sack_ok || t->srtt == 0 || t->sent.count == 0)
+        return;
+    if (timeout < path->minimum_probe_timeout)
+        timeout = path->minimum_probe_timeout;
+    if (flight_size(t) <= t->snd_mss)
+        timeout += path->probe_delayed_ack;
+    if (now + timeout > t->deadlines[TIMER_RETRANSMISSION])
+        timeout = t->deadlines[TIMER_RETRANSMISSION] - now;
+    timer_start(path, t, TIMER_LOSS_PROBE, now + timeout);
+}
+
+uint64_t batch_octets(const struct batch *b)
+{
+    uint64_t octets = 0;
+    uint32_t i;
+
+    for (i = 0; i < b->count; i++)
+        octets += b->packets[i].length;
+    return octets;
+}

@@ -1,0 +1,153 @@
+"""The segment path in C, seen from Python: what it may do, and what it hands up.
+
+It finishes by itself what is common on a synchronised connection (native/segments_arrive.c,
+native/segments_leave.c), in the same way as `arrive` and `output`, which do all the rest.
+While somebody observes the host it stands still, so that every decision is seen.
+"""
+
+from typing import TYPE_CHECKING
+
+from stack._native import ffi, lib
+from stack.core.ready import Ready
+from stack.core.tcp.ecn import Mode
+from stack.core.why import REASONS
+
+if TYPE_CHECKING:
+    from stack.core.host import Host
+    from stack.core.tcp.connection import Connection
+    from stack.wire.batch import Inbound, Outbound
+
+_READY = [Ready(bits) for bits in range((lib.READY_READABLE | lib.READY_WRITABLE) + 1)]
+_REST = 256  # segments_leave returns packets and, above them, what is left to do
+
+
+class SegmentPath:
+    """The segment path of one host."""
+
+    __slots__ = ("_host", "_raw", "enabled")
+
+    def __init__(self, host: "Host") -> None:
+        config = host.config.tcp
+        self._host = host
+        self.enabled = host.config.fast_path and bool(lib.segment_path_wanted())
+        self._raw = raw = ffi.new("struct segment_path *")
+        raw.flows = host.flows
+        raw.budget = host.buffer_memory.raw
+        raw.minimum_rto = config.minimum_rto
+        raw.maximum_rto = config.maximum_rto
+        raw.delayed_ack = config.delayed_ack
+        raw.minimum_probe_timeout = config.minimum_probe_timeout
+        raw.probe_delayed_ack = config.probe_delayed_ack
+        raw.largest_send_buffer = config.largest_send_buffer
+
+    # On the way in.
+
+    def arrive(self, inbound: "Inbound", first: int, now: int) -> int:
+        """Finishes packets of a batch from `first` on; returns the index of the first one that
+        is not for it, or their number.
+        """
+        raw = self._raw
+        before = raw.segments_in
+        index = lib.segments_arrive(raw, inbound.raw, first, now)
+        if raw.segments_in != before:
+            counters = self._host.counters
+            counters.count("TcpInSegs", raw.segments_in - before)
+            counters.count("FastInSegs", raw.segments_in - before)
+        if raw.noted:
+            self._hand_up()
+        return index
+
+    def _hand_up(self) -> None:
+        """What became due goes where Python would have put it, in the same order."""
+        raw, host = self._raw, self._host
+        connections = host.connections
+        if raw.told_count:
+            for number in ffi.unpack(raw.told, raw.told_count):
+                connection = connections[number]
+                host.tell(connection, _READY[connection.tcb.ready])
+                connection.tcb.ready = 0
+            raw.told_count = 0
+        if raw.sending_count:
+            for number in ffi.unpack(raw.sending, raw.sending_count):
+                host.ready_to_send.append(connections[number])
+            raw.sending_count = 0
+        if raw.sampled_count:
+            for number in ffi.unpack(raw.sampled, raw.sampled_count):
+                host.sampled.append(connections[number])
+            raw.sampled_count = 0
+        if raw.timer_count:
+            self._start_timers()
+        raw.noted = 0
+
+    def _start_timers(self) -> None:
+        raw, host = self._raw, self._host
+        for index in range(raw.timer_count):
+            owner = host.connections[raw.timer_owners[index]]
+            host.timers.push(owner, raw.timer_names[index], raw.timer_deadlines[index])
+        raw.timer_count = 0
+
+    # On the way out.
+
+    def leave(self, connection: "Connection", out: "Outbound", now: int) -> int:
+        """Builds what a connection may send; returns LEAVE_…: what is left to do."""
+        host, raw = self._host, self._raw
+        flags = lib.LEAVE_OFFLOAD if host.offload else 0
+        room = out.capacity - out.count
+        result = lib.segments_leave(raw, connection.tcb, out.next_slots(), room, flags, now)
+        built = result % _REST
+        if built:
+            out.built(built, REASONS)
+            host.counters.count("TcpOutSegs", built)
+            host.counters.count("FastOutSegs", built)
+        if raw.timer_count:
+            self._start_timers()
+            raw.noted = 0
+        return result // _REST
+
+    # What it may do.
+
+    def judge(self, connection: "Connection") -> None:
+        """Python has worked on a connection: may the segment path go on with it?"""
+        connection.tcb.fast = self.enabled and _is_common(connection)
+
+
+def _is_common(connection: "Connection") -> bool:
+    """Whether nothing about a connection needs what only Python knows. What stands in the TCB
+    is for the segment path itself to look at.
+    """
+    return (
+        _receives_plainly(connection)
+        and _sends_plainly(connection)
+        and connection.flight.plain
+        and connection.detector.settled
+        and not connection.undo.watches
+    )
+
+
+def _receives_plainly(connection: "Connection") -> bool:
+    reassembly = connection.reassembly
+    return not (
+        reassembly.has_blocks
+        or reassembly.fin is not None
+        or connection.looped
+        or connection.soft_error
+        or connection.hears_traffic_class
+        or connection.timeout_option is not None
+        or connection.ecn.mode is not Mode.OFF
+    )
+
+
+def _sends_plainly(connection: "Connection") -> bool:
+    return not (
+        connection.rate is not None
+        or connection.cork.held
+        or connection.urgent.sending
+        or connection.user_timeout
+        or connection.mtu_probe is not None
+        or connection.mtu_report is not None
+        or connection.ip_options is not None
+        or connection.probe_due
+        or connection.window_probe_due
+        or connection.keepalive_due
+        or connection.reset_why is not None
+    )

@@ -1,0 +1,115 @@
+"""The segment path in C and Python alone are the same TCP: the same bytes leave, and every
+variable of every connection is the same behind every event.
+"""
+
+import os
+import random
+
+import pytest
+
+from stack.core.host import Host
+from stack.link.impair import Faults
+from tests.sim.test_tcp_stateful import walk
+from tests.support.differential import share_of_the_fast
+from tests.support.hostile import Application, Pair, Reader, Troubles
+from tests.support.recordings import record_visit, recording
+
+LONG = os.environ.get("TUNSTACK_FUZZ") == "long"
+WRAPS = (1 << 32) - 20_000
+CLEAN = Faults(delay=3_000)
+LOSSY = Faults(loss=0.02, delay=3_000, jitter=1_000, duplicate=0.01, corrupt=0.005)
+REORDERING = Faults(delay=5_000, reorder=0.05)
+
+TRANSFERS = {
+    "clean": {},
+    "lossy": {"faults": LOSSY},
+    "reordering": {"faults": REORDERING},
+    "IPv6, super-segments": {"version": 6, "offload": "whole"},
+    "super-segments that a device cuts": {"faults": LOSSY, "offload": "cut"},
+    "without options": {"a": {"timestamps": False, "sack": False, "window_scaling": False}},
+    "without SACK": {"faults": LOSSY, "a": {"sack": False}},
+    "reno": {"faults": LOSSY, "a": {"congestion": "reno"}, "b": {"congestion": "reno"}},
+    "bbr": {"faults": LOSSY, "a": {"congestion": "bbr"}, "b": {"congestion": "bbr"}},
+    "accurate ECN": {"a": {"ecn": "accurate"}, "b": {"ecn": "accurate"}},
+    "fixed buffers": {"a": {"send_buffer": 20_000}, "b": {"receive_buffer": 5_000}},
+    "a tiny window": {"b": {"receive_buffer": 600}},
+    "little memory": {"a": {"buffer_memory": 1000}, "b": {"buffer_memory": 1000}},
+    "numbers that wrap": {"iss": WRAPS},
+    "a narrow path": {"path_mtu": 1000},
+    "an outage": {"troubles": Troubles(outages=[(60_000, 900_000)])},
+    "window updates at once": {"b": {"scaled_window_update": True}},
+}
+# Where nothing is lost and nothing special was asked for, Python has next to nothing to do.
+COMMON = ("clean", "without options", "numbers that wrap")
+
+
+def compare(made, prepare=lambda host: None) -> list[float]:
+    """The shares of the segment path in what was recorded; asserts that it makes no difference."""
+    shares = []
+    for recorder, path in made:
+        recorder.close()
+        shares.append(share_of_the_fast(path, prepare))
+    return shares
+
+
+def numbers_wrap(host: Host) -> None:
+    host.secrets.initial_sequence = lambda path, now: WRAPS
+
+
+@pytest.mark.parametrize("name", TRANSFERS)
+def test_a_transfer_is_the_same(monkeypatch, tmp_path, name):
+    made = recording(monkeypatch, tmp_path, "tests.support.hostile.Host")
+    pair = Pair(11, **{"faults": CLEAN, **TRANSFERS[name]})
+    size = 2_000 if name == "a tiny window" else 60_000
+    pair.transfer(random.Random(1).randbytes(size), random.Random(2).randbytes(size // 3))
+    shares = compare(made, numbers_wrap if "iss" in TRANSFERS[name] else lambda host: None)
+    if name in COMMON:
+        assert min(shares) > 0.7, shares
+
+
+@pytest.mark.parametrize("seed", range(40 if LONG else 4))
+def test_talk_with_pauses_is_the_same(monkeypatch, tmp_path, seed):
+    """Small writes, slow readers, pauses long enough for keep-alives and idle restarts."""
+    r = random.Random(seed)
+    made = recording(monkeypatch, tmp_path, "tests.support.hostile.Host")
+    faults = r.choice([CLEAN, LOSSY, REORDERING])
+    pair = Pair(seed, version=r.choice([4, 6]), faults=faults, a={"idle_restart": bool(seed % 2)})
+    pair.transfer(
+        r.randbytes(r.randrange(1, 10_000)),
+        r.randbytes(r.randrange(1, 10_000)),
+        Reader(r.choice([100, 1000, 1 << 20]), r.choice([0, 2_000, 300_000])),
+        Reader(r.choice([100, 1000, 1 << 20]), r.choice([0, 2_000, 300_000])),
+        (
+            {"chunk": r.choice([50, 100, 5_000]), "pause": r.choice([0, 1_000, 700_000])},
+            {"chunk": r.choice([100, 5_000]), "pause": r.choice([0, 1_000])},
+        ),
+    )
+    compare(made)
+
+
+@pytest.mark.parametrize("rate", [50_000, 2_000_000])
+@pytest.mark.parametrize("offload", ["", "whole"])
+def test_a_paced_transfer_is_the_same(monkeypatch, tmp_path, rate, offload):
+    made = recording(monkeypatch, tmp_path, "tests.support.hostile.Host")
+    pair = Pair(3, faults=CLEAN, offload=offload)
+    sender, receiver = Application(bytes(60_000)), Application(b"")
+    pair.connect(sender, receiver)
+    assert sender.connection is not None
+    sender.connection.set("pacing", rate)
+    pair.run()
+    assert bytes(receiver.received) == bytes(60_000)
+    compare(made)
+
+
+@pytest.mark.parametrize("seed", range(400 if LONG else 8))
+def test_a_walk_is_the_same(monkeypatch, tmp_path, seed):
+    """Any settings, calls, forgeries and faults, in any order."""
+    made = recording(monkeypatch, tmp_path, "tests.support.tcp_world.Host")
+    walk(1000 + seed, 250)
+    compare(made)
+
+
+def test_a_visit_by_http_and_tls_is_the_same(tmp_path):
+    visit = record_visit(tmp_path)
+    for path in (visit.client, visit.server):
+        assert share_of_the_fast(path) > 0.1
