@@ -64,6 +64,30 @@ def test_a_lost_retransmission_is_found_without_a_timeout(tcp):
     assert 1 in [one.seq for one in t.take() if one.why is Why.RACK_LOST]
 
 
+@pytest.mark.rfc("9937", "6.2")
+def test_acknowledgements_that_come_together_leave_the_flight_as_full_as_one_by_one(tcp):
+    """What the first of them gave leave for goes out with the retransmission, so that the
+    flight does not shrink to that and its loss is found without a timeout.
+    """
+    t = connected(tcp(congestion="reno"))
+    t.send(bytes(40 * MSS))
+    assert len(t.take()) == 10
+    t.advance(RTT)
+    acks = [t.packet("A", ack=seg(number)) for number in (2, 4, 6)]
+    blocks = [[(seg(7), seg(end))] for end in (8, 9, 10)]
+    t.arrive(*acks, *(t.packet("A", ack=seg(6), sack=block) for block in blocks))
+    sent = t.take()
+    assert [(one.seq, one.why) for one in sent[:2]] == [
+        (seg(6), Why.RACK_LOST),
+        (seg(10), Why.DATA),
+    ]
+    assert t.tcp.flight.pipe == len(sent) * MSS > t.tcb.ssthresh - MSS
+    t.advance(RTT)
+    t.inject("A", ack=seg(6), sack=[(seg(7), seg(11))])
+    t.expect("A", seq=seg(6), why=Why.RACK_LOST)
+    t.take()
+
+
 @pytest.mark.rfc("6675", "5")
 @pytest.mark.rfc("2018", "5")
 def test_only_the_holes_are_repeated(tcp):

@@ -112,3 +112,14 @@ def test_the_share_is_rounded_up_to_a_byte():
     r.prr.on_sent(1)
     r.prr.on_ack(r.tcb, r.pipe, 7, safe=True)
     assert r.tcb.cwnd - r.pipe == 2  # 7 × 10 / 28, less the byte that has left
+
+
+@pytest.mark.rfc("9937", "6.2")
+@pytest.mark.parametrize(("before", "leave"), [(20, 1), (25, 2), (30, 3)])
+def test_what_acknowledgements_of_the_same_batch_delivered_counts(before, leave):
+    """Of `before` segments all but the last 20 were acknowledged since data could leave."""
+    r = Recovery(20, 10)
+    r.prr.flight_before = before * MSS
+    r.prr.begin(r.tcb, 19 * MSS, 20 * MSS)
+    r.pipe = 19 * MSS
+    assert r.ack() == leave

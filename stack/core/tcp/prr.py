@@ -13,21 +13,26 @@ if TYPE_CHECKING:
 class ProportionalRateReduction:
     """The variables of RFC 9937 §6, in bytes."""
 
-    __slots__ = ("_delivered", "_flight", "_out")
+    __slots__ = ("_delivered", "_flight", "_out", "flight_before")
 
     def __init__(self) -> None:
         self._flight = 0  # RecoverFS
         self._delivered = 0
         self._out = 0
+        self.flight_before = 0  # in flight when data had its last chance to leave
 
     def begin(self, tcb: "Tcb", pipe: int, flight: int) -> None:
         """Recovery begins with `flight` bytes that are neither acknowledged nor SACKed
         before the acknowledgement that showed the loss (RecoverFS).
 
+        Acknowledgements that came together with that one count as one with it (§6.2 takes
+        all that was delivered): what they gave leave for has not left, and without it a small
+        flight would end with the retransmission, of whose loss only a timeout could tell.
+
         One segment may leave at once: where a timer showed the loss, no ACK gives leave.
         """
-        self._flight = max(flight, 1)
-        self._delivered = 0
+        self._flight = max(flight, self.flight_before, 1)
+        self._delivered = max(self.flight_before - flight, 0)
         self._out = 0
         tcb.cwnd = pipe + tcb.snd_mss
 
