@@ -117,6 +117,18 @@ def test_with_timestamps_a_repeated_segment_is_measured_by_its_echo(tcp):
     assert RTT < t.tcb.srtt < 80 * MS
 
 
+@pytest.mark.rfc("8985", "6.2")
+def test_an_echo_within_one_tick_is_not_the_smallest_round_trip(tcp):
+    """RACK's reordering window is a quarter of that one, and would be zero from then on."""
+    t = connected(tcp(peer={"ts": True}), 100)
+    t.send(b"x")
+    t.expect("PA")
+    again = t.expect("PA", within=SECOND, why=Why.LOSS_PROBE)
+    t.advance(100)
+    t.inject("A", tsecr=again.tsval)
+    assert t.tcb.min_rtt == 100
+
+
 @pytest.mark.rfc("7323", "4")
 @pytest.mark.parametrize("echo", [1, 1000, 0x7FFF_FFFF])
 def test_an_echo_from_the_future_is_no_round_trip(tcp, echo):

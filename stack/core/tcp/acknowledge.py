@@ -181,7 +181,9 @@ def _measure(connection: "Connection", delivery: Delivery, seg: "Packet", now: i
     if once:
         elapsed = now - once[-1].sent_at
     elif delivery.advanced and delivery.tsecr:
-        elapsed = sub(connection.timestamp(now), seg.tsecr) * 1000
+        # An echo in the same tick is from anywhere within it (G of RFC 6298 §2.3). Zero would
+        # become the smallest round trip, and RACK's reordering window nothing for ever.
+        elapsed = (sub(connection.timestamp(now), seg.tsecr) or 1) * 1000
     else:
         return
     if elapsed < 0:
