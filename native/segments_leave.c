@@ -263,6 +263,7 @@ uint32_t segments_leave(struct segment_path *path, struct tcb *t, struct outgoin
     if (!is_quiet(t) || !t->path.dont_fragment)
         return LEAVE_PYTHON * 256u;
     rest = send_data(&d);
+    t->flight_before = flight_size(t);
     if (t->snd_nxt != first)
         arm_loss_probe(path, t, now);
     if (rest == LEAVE_DONE && t->ack_due != WHY_NONE)

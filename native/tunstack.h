@@ -366,6 +366,7 @@ struct tcb {
     int64_t last_sent_at;       /* µs, data */
     int64_t unacked_since;      /* µs, since when nothing that was sent got acknowledged */
     uint32_t una_at_send;       /* snd_una when data left last */
+    uint32_t flight_before;     /* bytes in flight when data had its last chance to leave */
     uint32_t small_end;         /* end of the small segment in flight, with small_in_flight */
     uint32_t data_segments_in;
     uint32_t data_segments_out;

@@ -199,6 +199,7 @@ class Tcb:
     last_sent_at: int
     unacked_since: int
     una_at_send: int
+    flight_before: int
     small_end: int
     data_segments_in: int
     data_segments_out: int

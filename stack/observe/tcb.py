@@ -89,6 +89,7 @@ UNITS: dict[str, str] = {
     "last_sent_at": "µs",
     "unacked_since": "µs",
     "una_at_send": _OURS,
+    "flight_before": "bytes",
     "small_end": _OURS,
     "data_segments_in": "segments",
     "data_segments_out": "segments",

@@ -119,7 +119,7 @@ def test_the_share_is_rounded_up_to_a_byte():
 def test_what_acknowledgements_of_the_same_batch_delivered_counts(before, leave):
     """Of `before` segments all but the last 20 were acknowledged since data could leave."""
     r = Recovery(20, 10)
-    r.prr.flight_before = before * MSS
+    r.tcb.flight_before = before * MSS
     r.prr.begin(r.tcb, 19 * MSS, 20 * MSS)
     r.pipe = 19 * MSS
     assert r.ack() == leave

@@ -56,7 +56,7 @@ def _transmit(connection: "Connection", out: "Outbound", now: int) -> bool:
         _ack_first(connection, out, now)
     before = tcb.snd_nxt
     done = _send(connection, out, now)
-    connection.prr.flight_before = connection.flight.pipe
+    tcb.flight_before = connection.flight.pipe
     if tcb.snd_nxt != before:
         timeouts.arm_loss_probe(connection, now)
     if not done:

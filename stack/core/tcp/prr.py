@@ -13,13 +13,12 @@ if TYPE_CHECKING:
 class ProportionalRateReduction:
     """The variables of RFC 9937 §6, in bytes."""
 
-    __slots__ = ("_delivered", "_flight", "_out", "flight_before")
+    __slots__ = ("_delivered", "_flight", "_out")
 
     def __init__(self) -> None:
         self._flight = 0  # RecoverFS
         self._delivered = 0
         self._out = 0
-        self.flight_before = 0  # in flight when data had its last chance to leave
 
     def begin(self, tcb: "Tcb", pipe: int, flight: int) -> None:
         """Recovery begins with `flight` bytes that are neither acknowledged nor SACKed
@@ -31,8 +30,8 @@ class ProportionalRateReduction:
 
         One segment may leave at once: where a timer showed the loss, no ACK gives leave.
         """
-        self._flight = max(flight, self.flight_before, 1)
-        self._delivered = max(self.flight_before - flight, 0)
+        self._flight = max(flight, tcb.flight_before, 1)
+        self._delivered = max(tcb.flight_before - flight, 0)
         self._out = 0
         tcb.cwnd = pipe + tcb.snd_mss
 
