@@ -210,6 +210,27 @@ class Batch:
     arena: Bytes
     arena_size: int
 
+class Parcel: ...
+
+class Line:
+    rate: int
+    delay: int
+    packets_max: int
+    octets_max: int
+    passed: int
+    refused: int
+    too_long: int
+    sent_at: int
+    sent_at_ns: int
+    travelling: int
+    waiting: int
+    waiting_octets: int
+    first: Array[Parcel]
+    last: Array[Parcel]
+    first_waiting: Array[Parcel]
+    held: Array[Parcel]
+    spare: Array[Parcel]
+
 class _Lib:
     FLAG_FIN: int
     FLAG_SYN: int
@@ -239,6 +260,8 @@ class _Lib:
     IP_OPTIONS_MAX: int
     OUTGOING_HEAD_MAX: int
     BATCH_PACKETS: int
+    LINE_NOTHING: int
+    LINE_NO_MEMORY: int
     FAULT_NONE: int
     FAULT_SHORT: int
     FAULT_VERSION: int
@@ -298,6 +321,16 @@ class _Lib:
     def tun_receive(self, fd: int, b: Batch, vnet: int, /) -> int: ...
     def tun_poll(self, fd: int, microseconds: int, /) -> int: ...
     def tun_transmit(self, fd: int, out: Outgoing, n: int, vnet: int, /) -> int: ...
+    def line_new(self, rate: int, delay: int, packets_max: int, octets_max: int, /) -> Line: ...
+    def line_free(self, line: Line, /) -> None: ...
+    def line_push(self, line: Line, data: bytes | Bytes, length: int, now: int, /) -> int: ...
+    def line_carry(
+        self, line: Line, out: Array[Outgoing], n: int, mtu: int, lost: int, now: int, /
+    ) -> int: ...
+    def line_pop(self, line: Line, out: Array[Span], limit: int, now: int, /) -> int: ...
+    def line_deliver(self, line: Line, b: Batch, now: int, /) -> int: ...
+    def line_due(self, line: Line, /) -> int: ...
+    def line_waiting(self, line: Line, now: int, /) -> int: ...
 
 class _FFI:
     NULL: Any
@@ -319,6 +352,8 @@ class _FFI:
     @overload
     def new(self, cdecl: Literal["struct batch *"], init: object = None) -> Batch: ...
     @overload
+    def new(self, cdecl: Literal["struct line *"], init: object = None) -> Line: ...
+    @overload
     def new(self, cdecl: Literal["struct packet[]"], init: object = None) -> Array[Packet]: ...
     @overload
     def new(self, cdecl: Literal["struct ring[]"], init: object = None) -> Array[Ring]: ...
@@ -334,6 +369,8 @@ class _FFI:
     def new(self, cdecl: Literal["struct outgoing[]"], init: object = None) -> Array[Outgoing]: ...
     @overload
     def new(self, cdecl: Literal["struct batch[]"], init: object = None) -> Array[Batch]: ...
+    @overload
+    def new(self, cdecl: Literal["struct line[]"], init: object = None) -> Array[Line]: ...
     @overload
     def new(self, cdecl: Literal["uint8_t[]"], init: object = None) -> Bytes: ...
     @overload

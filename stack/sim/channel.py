@@ -6,8 +6,9 @@ from functools import partial
 from typing import Protocol
 
 from stack.link.impair import Impairments
+from stack.link.line import Line
 from stack.sim.rules import Rule, Rules
-from stack.wire.batch import CAPACITY
+from stack.wire.batch import CAPACITY, Inbound, Outbound
 
 Tap = Callable[[int, str, bytes], None]
 """Called with the time (µs), the direction as in "a>b", and one IP packet."""
@@ -30,15 +31,17 @@ class Schedule(Protocol):
 
     now: int
 
-    def schedule(self, when: int, call: Callable[[int], None]) -> None:
-        """Has `call` called with the time at `when` (µs)."""
+    def schedule(self, when: int, call: Callable[[int], None]) -> int:
+        """Has `call` called with the time at `when`, or now if that is over; returns which
+        (µs).
+        """
 
 
 class Channel:
     """Carries packets from the station `src` to the station `dst`.
 
     `mtu` is in bytes; what is longer vanishes, as it does on a path whose routers tell
-    nobody. `too_long` counts that.
+    nobody.
     """
 
     def __init__(
@@ -49,9 +52,12 @@ class Channel:
         self.direction = f"{src}>{dst}"
         self.impairments = impairments
         self.mtu = mtu
-        self.too_long = 0
+        self._too_long = 0
         self._receiver: Receiver = _nobody
         self._at_once = False
+        self._line = impairments if isinstance(impairments, Line) else None
+        self._inbound: Inbound | None = None
+        self._filled: Callable[[int], None] = _nothing
         self.taps: dict[TapPoint, list[Tap]] = {point: [] for point in TapPoint}
         self._entry = self.taps[TapPoint.ENTRY]
         self._exit = self.taps[TapPoint.EXIT]
@@ -60,6 +66,12 @@ class Channel:
         self._due: int | None = None  # the one entry in the schedule that counts
         self._keeps_order = impairments.keeps_order
 
+    @property
+    def too_long(self) -> int:
+        """Packets that vanished because they are longer than the MTU."""
+        line = self._line
+        return self._too_long + (0 if line is None else line.native.too_long)
+
     def receive_by(self, receiver: Receiver, *, at_once: bool = False) -> None:
         """Hands what arrives to `receiver`. With `at_once` it may be called while another
         station is at work, if the channel has neither faults nor delay.
@@ -67,11 +79,28 @@ class Channel:
         self._receiver = receiver
         self._at_once = at_once and self.impairments.transparent
 
+    def fill(self, inbound: Inbound, filled: Callable[[int], None]) -> None:
+        """Lets packets arrive in `inbound` where nobody has to see their bytes, and calls
+        `filled` with the time then, in the place of the receiver.
+        """
+        self._inbound = inbound
+        self._filled = filled
+
     def add(self, rule: Rule) -> None:
         """Has a rule looked at for every packet that enters from now on."""
         if self._rules is None:
             self._rules = Rules(self.direction)
         self._rules.add(rule)
+
+    def carry(self, out: Outbound, now: int) -> None:
+        """The packets of a host enter, in their order."""
+        line = self._line
+        if line is None or self._entry or self._rules is not None or self._at_once:
+            self.send(out.copies(), now)
+            return
+        due = line.carry(out, self.mtu, now)
+        if self._due is None and due >= 0:
+            self._due = self._network.schedule(due, self._arrive)
 
     def send(self, packets: Sequence[bytes], now: int) -> None:
         """Packets enter, in their order."""
@@ -82,7 +111,7 @@ class Channel:
             for tap in self._entry:
                 tap(now, self.direction, data)
             if len(data) > mtu:
-                self.too_long += 1
+                self._too_long += 1
             elif self._rules is None:
                 push(data, now)
             else:
@@ -114,6 +143,12 @@ class Channel:
         if self._due != now:
             return  # an entry that an earlier one made needless
         self._due = None
+        if self._inbound is not None and self._line is not None and not self._exit:
+            due = self._line.deliver(self._inbound, now)
+            if due >= 0:
+                self._due = self._network.schedule(due, self._arrive)
+            self._filled(now)
+            return
         packets = self.impairments.pop(now, CAPACITY)
         for tap in self._exit:
             for data in packets:
@@ -125,9 +160,12 @@ class Channel:
     def _rearm(self) -> None:
         due = self.impairments.next_deadline()
         if due is not None and (self._due is None or due < self._due):
-            self._due = max(due, self._network.now)
-            self._network.schedule(self._due, self._arrive)
+            self._due = self._network.schedule(due, self._arrive)
 
 
 def _nobody(_packets: list[bytes], _now: int) -> None:
     """What arrives where nobody is attached any more is lost."""
+
+
+def _nothing(_now: int) -> None:
+    """Nobody waits for it."""

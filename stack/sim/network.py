@@ -9,7 +9,8 @@ from stack.core.config import HostConfig
 from stack.core.host import Host
 from stack.errors import UsageError
 from stack.link.codel import CoDel
-from stack.link.impair import DEFAULT_QUEUE, HOLD_MAX, HOLD_MIN, Faults, Impairments, ImpairmentSpec
+from stack.link.impair import DEFAULT_QUEUE, HOLD_MAX, HOLD_MIN, Faults, ImpairmentSpec
+from stack.link.line import impairments
 from stack.link.loss import Loss
 from stack.link.queue import DropTail
 from stack.run.virtual import VirtualLoop
@@ -149,7 +150,7 @@ class Network:
 
         def channel(src: str, dst: str, faults: Faults) -> Channel:
             chance = random.Random(f"{self.seed}/{pair}/{src}>{dst}")
-            return Channel(self, src, dst, Impairments(faults, chance), mtu)
+            return Channel(self, src, dst, impairments(faults, chance), mtu)
 
         forth = channel(first.name, second.name, spec.outbound)
         back = channel(second.name, first.name, spec.inbound)
@@ -213,9 +214,14 @@ class Network:
         """Has `call` called at `when` (µs); what it does to hosts takes effect at once."""
         self.schedule(when, lambda _: self._call(call))
 
-    def schedule(self, when: int, call: Callable[[int], None]) -> None:
-        """Has `call` called with the time, in the order of times and then of scheduling."""
-        heappush(self._heap, (max(when, self.now), next(self._order), call))
+    def schedule(self, when: int, call: Callable[[int], None]) -> int:
+        """Has `call` called with the time, in the order of times and then of scheduling. What
+        is over is now; returns when it is to be (µs).
+        """
+        now = self.now
+        when = max(when, now)
+        heappush(self._heap, (when, next(self._order), call))
+        return when
 
     def next_deadline(self) -> int | None:
         """When the next event is due (µs)."""

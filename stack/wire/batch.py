@@ -164,6 +164,10 @@ class Outbound:
         lib.outgoing_raw(slot, view, len(data))
         self.push(why, detail)
 
+    def slot(self, index: int) -> "Outgoing":
+        """A packet by its place, 0…63."""
+        return self._slots[index]
+
     def destination(self, index: int) -> builtins.bytes:
         """Where the packet goes, as 16 bytes: an IPv4 address mapped."""
         slot = self._slots[index]
