@@ -15,6 +15,7 @@ SOURCES = (
     "flow.c",
     "tun.c",
     "line.c",
+    "hop.c",
 )
 
 

@@ -243,6 +243,18 @@ uint32_t line_pop(struct line *line, struct span out[], uint32_t limit, int64_t 
     return n;
 }
 
+uint32_t line_lend(struct line *line, struct outgoing out[], int64_t now)
+{
+    const struct parcel *p;
+    uint32_t n = 0;
+
+    advance(line, now);
+    let_go(line);
+    while (n < BATCH_PACKETS && (p = take(line, now)) != NULL)
+        outgoing_raw(&out[n++], p->data, p->length);
+    return n;
+}
+
 int64_t line_deliver(struct line *line, struct batch *b, int64_t now)
 {
     const struct parcel *p;

@@ -419,9 +419,24 @@ int64_t line_carry(struct line *line, const struct outgoing out[], uint32_t n, u
                    uint64_t lost, int64_t now);
 /* Hands over up to `limit` packets that have arrived; returns how many. */
 uint32_t line_pop(struct line *line, struct span out[], uint32_t limit, int64_t now);
+/* The same for up to 64 packets, as packets to be sent on. */
+uint32_t line_lend(struct line *line, struct outgoing out[], int64_t now);
 /* The same for a whole batch, parsed. Returns when the next one arrives, or LINE_NOTHING. */
 int64_t line_deliver(struct line *line, struct batch *b, int64_t now);
 /* When the next packet arrives, or LINE_NOTHING. */
 int64_t line_due(const struct line *line);
 /* Packets that wait for their turn at `now`. */
 uint32_t line_waiting(struct line *line, int64_t now);
+
+/* ---- forwarding ----------------------------------------------------------- */
+
+struct hop {
+    uint8_t destination[16]; /* of all packets; in IPv4 the first four bytes */
+    uint32_t longest;        /* bytes of the longest packet */
+};
+
+/* Looks whether n packets, none above `limit` bytes, go to one address and ask a router for
+ * nothing but to be sent on: headers in order and hops left. Returns the bytes of that address, 4 or 16, or 0. */
+uint32_t hop_look(struct hop *hop, const struct outgoing out[], uint32_t n, uint32_t limit);
+/* Writes to `onward` the packets, which hop_look found fit, with one hop less each. */
+void hop_take(struct outgoing onward[], const struct outgoing out[], uint32_t n);

@@ -32,8 +32,13 @@ def _suits(faults: Faults) -> bool:
     queue = _queue(faults)
     if queue is None or queue.mark_above > 0:
         return False
-    limits = max(queue.packets, queue.octets)
-    return _TIME_MAX > faults.delay >= 0 <= faults.rate < _RATE_MAX and limits < _LIMIT_MAX
+    numbers = (
+        (faults.delay, _TIME_MAX),
+        (faults.rate, _RATE_MAX),
+        (queue.packets, _LIMIT_MAX),
+        (queue.octets, _LIMIT_MAX),
+    )
+    return all(isinstance(number, int) and 0 <= number < most for number, most in numbers)
 
 
 def _queue(faults: Faults) -> DropTail | None:
@@ -81,7 +86,7 @@ class Line(Impairments):
         super().__init__(faults, rng)
         queue = _queue(faults)
         assert queue is not None
-        new = lib.line_new(faults.rate, faults.delay, max(queue.packets, 0), max(queue.octets, 0))
+        new = lib.line_new(faults.rate, faults.delay, queue.packets, queue.octets)
         if new == ffi.NULL:
             raise MemoryError
         self.native = ffi.gc(new, lib.line_free)
@@ -132,6 +137,13 @@ class Line(Impairments):
         if bits:
             self.counters.lost += bits.bit_count()
         return bits
+
+    def lend(self, out: Outbound, now: int) -> int:
+        """Fills `out` with what has arrived by `now`, to be sent on; the packets hold as with
+        `deliver`. Returns when the next one arrives, as that does.
+        """
+        out.take(lib.line_lend(self.native, out.raw, now))
+        return lib.line_due(self.native)
 
     def deliver(self, inbound: Inbound, now: int) -> int:
         """Fills `inbound` with what has arrived by `now`; the packets hold until the next

@@ -13,6 +13,11 @@ from stack.wire.batch import CAPACITY, Inbound, Outbound
 Tap = Callable[[int, str, bytes], None]
 """Called with the time (µs), the direction as in "a>b", and one IP packet."""
 
+Onward = Callable[[Outbound, int, int], bool]
+"""Sends packets on, if none has more than so many bytes, at a time (µs), and says so; or leaves
+them all as they are.
+"""
+
 Receiver = Callable[[list[bytes], int], None]
 """Takes packets that arrived together, and the time (µs)."""
 
@@ -56,8 +61,8 @@ class Channel:
         self._receiver: Receiver = _nobody
         self._at_once = False
         self._line = impairments if isinstance(impairments, Line) else None
-        self._inbound: Inbound | None = None
-        self._filled: Callable[[int], None] = _nothing
+        self._hand_over: Callable[[Line, int], None] | None = None
+        self._onward: Onward | None = None
         self.taps: dict[TapPoint, list[Tap]] = {point: [] for point in TapPoint}
         self._entry = self.taps[TapPoint.ENTRY]
         self._exit = self.taps[TapPoint.EXIT]
@@ -83,8 +88,34 @@ class Channel:
         """Lets packets arrive in `inbound` where nobody has to see their bytes, and calls
         `filled` with the time then, in the place of the receiver.
         """
-        self._inbound = inbound
-        self._filled = filled
+
+        def hand_over(line: Line, now: int) -> None:
+            due = line.deliver(inbound, now)
+            if due >= 0:
+                self._due = self._network.schedule(due, self._arrive)
+            filled(now)
+
+        self._hand_over = hand_over
+
+    def pass_on(self, passing: Outbound, onward: Onward) -> None:
+        """Lets packets that arrive be sent on by `onward` where nobody has to see their bytes;
+        what it leaves goes to the receiver. `passing` is where they are meanwhile.
+        """
+
+        def hand_over(line: Line, now: int) -> None:
+            due = line.lend(passing, now)
+            if due >= 0:
+                self._due = self._network.schedule(due, self._arrive)
+            if not onward(passing, self.mtu, now):
+                self._receiver(passing.copies(), now)
+
+        self._hand_over = hand_over
+        self._onward = onward
+
+    @property
+    def plain(self) -> bool:
+        """Whether whole batches may enter that nobody has to see the bytes of."""
+        return self._line is not None and self._rules is None and not self._entry
 
     def add(self, rule: Rule) -> None:
         """Has a rule looked at for every packet that enters from now on."""
@@ -93,14 +124,22 @@ class Channel:
         self._rules.add(rule)
 
     def carry(self, out: Outbound, now: int) -> None:
-        """The packets of a host enter, in their order."""
+        """The packets of a batch enter, in their order."""
         line = self._line
-        if line is None or self._entry or self._rules is not None or self._at_once:
+        if line is None or self._rules is not None or self._entry:
             self.send(out.copies(), now)
-            return
-        due = line.carry(out, self.mtu, now)
-        if self._due is None and due >= 0:
-            self._due = self._network.schedule(due, self._arrive)
+        elif self._at_once:
+            self._carry_at_once(out, now)
+        else:
+            due = line.carry(out, self.mtu, now)
+            if self._due is None and due >= 0:
+                self._due = self._network.schedule(due, self._arrive)
+
+    def _carry_at_once(self, out: Outbound, now: int) -> None:
+        if self._onward is None or self._exit or not self._onward(out, self.mtu, now):
+            self.send(out.copies(), now)
+        else:
+            self.impairments.counters.passed += out.count
 
     def send(self, packets: Sequence[bytes], now: int) -> None:
         """Packets enter, in their order."""
@@ -143,11 +182,8 @@ class Channel:
         if self._due != now:
             return  # an entry that an earlier one made needless
         self._due = None
-        if self._inbound is not None and self._line is not None and not self._exit:
-            due = self._line.deliver(self._inbound, now)
-            if due >= 0:
-                self._due = self._network.schedule(due, self._arrive)
-            self._filled(now)
+        if self._hand_over is not None and self._line is not None and not self._exit:
+            self._hand_over(self._line, now)
             return
         packets = self.impairments.pop(now, CAPACITY)
         for tap in self._exit:
@@ -165,7 +201,3 @@ class Channel:
 
 def _nobody(_packets: list[bytes], _now: int) -> None:
     """What arrives where nobody is attached any more is lost."""
-
-
-def _nothing(_now: int) -> None:
-    """Nobody waits for it."""

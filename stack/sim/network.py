@@ -218,8 +218,8 @@ class Network:
         """Has `call` called with the time, in the order of times and then of scheduling. What
         is over is now; returns when it is to be (µs).
         """
-        now = self.now
-        when = max(when, now)
+        if when < self.now:  # noqa: PLR1730 - once for every packet, and max() takes longer
+            when = self.now
         heappush(self._heap, (when, next(self._order), call))
         return when
 
@@ -231,9 +231,8 @@ class Network:
         """Lets happen what is due up to `now` (µs), which becomes the time."""
         heap = self._heap
         while heap and heap[0][0] <= now:
-            when, _, call = heappop(heap)
-            self.now = when
-            call(when)
+            self.now, _, call = heappop(heap)
+            call(self.now)
         self.now = max(self.now, now)
 
     def run(self, until: int | None = None) -> None:
@@ -242,8 +241,10 @@ class Network:
         if until is not None:
             self.advance(until)
             return
-        while self._heap:
-            self.advance(self._heap[0][0])
+        heap = self._heap
+        while heap:
+            self.now, _, call = heappop(heap)
+            call(self.now)
 
     def run_until(self, predicate: Callable[[], bool], limit: int = 600_000_000) -> bool:
         """Runs until `predicate` holds, looked at after every event; returns whether it does.
@@ -251,16 +252,13 @@ class Network:
         Gives up `limit` µs from now, or when nothing is left to happen.
         """
         self._wake_all()
-        end = self.now + limit
+        end, heap = self.now + limit, self._heap
         while not predicate():
-            if not self._heap or self._heap[0][0] > end:
+            if not heap or heap[0][0] > end:
                 return False
-            self._step()
+            self.now, _, call = heappop(heap)
+            call(self.now)
         return True
-
-    def _step(self) -> None:
-        self.now, _, call = heappop(self._heap)
-        call(self.now)
 
     def _call(self, call: Callable[[], None]) -> None:
         call()

@@ -156,6 +156,12 @@ class Outbound:
         self.whys.append(why)
         self.details.append(detail)
 
+    def take(self, count: int) -> None:
+        """Holds the `count` packets that native code built from the first place on, for
+        reasons that are not ours.
+        """
+        self.count = count
+
     def push_raw(self, data: bytes, why: object, detail: str = "") -> None:
         """Takes in a finished IP packet. Raises IndexError when full."""
         slot = self._slots[self.count]
