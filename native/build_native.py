@@ -18,6 +18,8 @@ SOURCES = (
     "segments_arrive.c",
     "segments_leave.c",
     "tun.c",
+    "line.c",
+    "hop.c",
 )
 
 

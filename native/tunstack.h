@@ -569,3 +569,67 @@ uint32_t segments_leave(struct segment_path *path, struct tcb *t, struct outgoin
                         uint32_t room, uint32_t flags, int64_t now);
 /* Bytes of all packets in a batch, from their IP headers on. */
 uint64_t batch_octets(const struct batch *b);
+
+/* ---- simulated line ------------------------------------------------------ */
+
+/* One direction of a simulated wire that damages nothing and keeps the order. Packets are
+ * copied in and wait for their turn, if there is room; they leave one after the other at `rate`
+ * and travel for `delay`. Time never goes back. */
+struct parcel;
+struct line {
+    uint64_t rate;        /* bit/s; 0: no limit, and nothing waits */
+    int64_t delay;        /* µs */
+    uint32_t packets_max; /* that may wait; 0: no limit */
+    uint64_t octets_max;  /* the same in bytes; a packet that finds none waiting is taken */
+
+    uint64_t passed;   /* packets taken in */
+    uint64_t refused;  /* packets that found no room */
+    uint64_t too_long; /* packets beyond the MTU */
+
+    int64_t sent_at; /* when the packet before has left: whole µs, and ns beyond them */
+    uint32_t sent_at_ns;
+    uint32_t travelling; /* packets that are here */
+    uint32_t waiting;    /* of those, that had not their turn when it was last looked at */
+    uint64_t waiting_octets;
+    struct parcel *first;
+    struct parcel *last;
+    struct parcel *first_waiting;
+    struct parcel *held;  /* handed over last; their bytes hold until the next hand-over */
+    struct parcel *spare; /* memory for others */
+};
+
+#define LINE_NOTHING -1 /* no packet is on its way */
+#define LINE_NO_MEMORY -2
+
+struct line *line_new(uint64_t rate, int64_t delay, uint32_t packets_max, uint64_t octets_max);
+void line_free(struct line *line);
+/* Takes one packet in. Returns as line_carry. */
+int64_t line_push(struct line *line, const uint8_t *data, uint32_t length, int64_t now);
+/* Takes in n packets, at most 64, but those that are longer than `mtu`, and those whose bit
+ * in `lost` is set (the first packet's is the lowest). Returns when the first packet of all
+ * arrives, or LINE_… */
+int64_t line_carry(struct line *line, const struct outgoing out[], uint32_t n, uint32_t mtu,
+                   uint64_t lost, int64_t now);
+/* Hands over up to `limit` packets that have arrived; returns how many. */
+uint32_t line_pop(struct line *line, struct span out[], uint32_t limit, int64_t now);
+/* The same for up to 64 packets, as packets to be sent on. */
+uint32_t line_lend(struct line *line, struct outgoing out[], int64_t now);
+/* The same for a whole batch, parsed. Returns when the next one arrives, or LINE_NOTHING. */
+int64_t line_deliver(struct line *line, struct batch *b, int64_t now);
+/* When the next packet arrives, or LINE_NOTHING. */
+int64_t line_due(const struct line *line);
+/* Packets that wait for their turn at `now`. */
+uint32_t line_waiting(struct line *line, int64_t now);
+
+/* ---- forwarding ----------------------------------------------------------- */
+
+struct hop {
+    uint8_t destination[16]; /* of all packets; in IPv4 the first four bytes */
+    uint32_t longest;        /* bytes of the longest packet */
+};
+
+/* Looks whether n packets, none above `limit` bytes, go to one address and ask a router for
+ * nothing but to be sent on: headers in order and hops left. Returns the bytes of that address, 4 or 16, or 0. */
+uint32_t hop_look(struct hop *hop, const struct outgoing out[], uint32_t n, uint32_t limit);
+/* Writes to `onward` the packets, which hop_look found fit, with one hop less each. */
+void hop_take(struct outgoing onward[], const struct outgoing out[], uint32_t n);

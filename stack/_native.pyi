@@ -295,6 +295,31 @@ class SegmentPath:
     segments_in: int
     segments_out: int
 
+class Parcel: ...
+
+class Line:
+    rate: int
+    delay: int
+    packets_max: int
+    octets_max: int
+    passed: int
+    refused: int
+    too_long: int
+    sent_at: int
+    sent_at_ns: int
+    travelling: int
+    waiting: int
+    waiting_octets: int
+    first: Parcel
+    last: Parcel
+    first_waiting: Parcel
+    held: Parcel
+    spare: Parcel
+
+class Hop:
+    destination: _IntArray
+    longest: int
+
 class _Lib:
     FLAG_FIN: int
     FLAG_SYN: int
@@ -354,6 +379,8 @@ class _Lib:
     LEAVE_FULL: int
     LEAVE_PYTHON: int
     LEAVE_OFFLOAD: int
+    LINE_NOTHING: int
+    LINE_NO_MEMORY: int
     FAULT_NONE: int
     FAULT_SHORT: int
     FAULT_VERSION: int
@@ -423,6 +450,19 @@ class _Lib:
         self, path: SegmentPath, t: Tcb, out: Outgoing, room: int, flags: int, now: int, /
     ) -> int: ...
     def batch_octets(self, b: Batch, /) -> int: ...
+    def line_new(self, rate: int, delay: int, packets_max: int, octets_max: int, /) -> Line: ...
+    def line_free(self, line: Line, /) -> None: ...
+    def line_push(self, line: Line, data: bytes | Bytes, length: int, now: int, /) -> int: ...
+    def line_carry(
+        self, line: Line, out: Array[Outgoing], n: int, mtu: int, lost: int, now: int, /
+    ) -> int: ...
+    def line_pop(self, line: Line, out: Array[Span], limit: int, now: int, /) -> int: ...
+    def line_lend(self, line: Line, out: Array[Outgoing], now: int, /) -> int: ...
+    def line_deliver(self, line: Line, b: Batch, now: int, /) -> int: ...
+    def line_due(self, line: Line, /) -> int: ...
+    def line_waiting(self, line: Line, now: int, /) -> int: ...
+    def hop_look(self, hop: Hop, out: Array[Outgoing], n: int, limit: int, /) -> int: ...
+    def hop_take(self, onward: Array[Outgoing], out: Array[Outgoing], n: int, /) -> None: ...
 
 class _FFI:
     NULL: Any
@@ -452,6 +492,10 @@ class _FFI:
     @overload
     def new(self, cdecl: Literal["struct segment_path *"], init: object = None) -> SegmentPath: ...
     @overload
+    def new(self, cdecl: Literal["struct line *"], init: object = None) -> Line: ...
+    @overload
+    def new(self, cdecl: Literal["struct hop *"], init: object = None) -> Hop: ...
+    @overload
     def new(self, cdecl: Literal["struct packet[]"], init: object = None) -> Array[Packet]: ...
     @overload
     def new(self, cdecl: Literal["struct ring[]"], init: object = None) -> Array[Ring]: ...
@@ -479,6 +523,10 @@ class _FFI:
     def new(
         self, cdecl: Literal["struct segment_path[]"], init: object = None
     ) -> Array[SegmentPath]: ...
+    @overload
+    def new(self, cdecl: Literal["struct line[]"], init: object = None) -> Array[Line]: ...
+    @overload
+    def new(self, cdecl: Literal["struct hop[]"], init: object = None) -> Array[Hop]: ...
     @overload
     def new(self, cdecl: Literal["uint8_t[]"], init: object = None) -> Bytes: ...
     @overload

@@ -96,9 +96,7 @@ class Impairments:
     def transparent(self) -> bool:
         """Whether packets pass at once and as they are."""
         faults = self.faults
-        return not (
-            self._lost or self._bottleneck or self._disturbs or faults.duplicate or faults.delay
-        )
+        return not (self._lost or faults.rate or self._disturbs or faults.duplicate or faults.delay)
 
     @property
     def keeps_order(self) -> bool:

@@ -23,6 +23,7 @@ class ImpairedLink(Link):
         self.outbound: Impairments
         self.inbound, self.outbound = impairment_pair(spec, seed)
         self._out = Outbound()
+        self._inbound = Inbound.of(())
 
     def fileno(self) -> int:
         return self.inner.fileno()
@@ -31,7 +32,8 @@ class ImpairedLink(Link):
         batch = self.inner.receive(now)
         for index in range(batch.count):
             self.inbound.push(batch.data(index), now)
-        return Inbound.of(self.inbound.pop(now, CAPACITY))
+        self._inbound.fill(self.inbound.pop(now, CAPACITY))
+        return self._inbound
 
     def transmit(self, out: Outbound, now: int) -> None:
         for data in out:

@@ -21,6 +21,7 @@ class VirtualLink(Link):
         self._peer: VirtualLink | None = None
         self._changed: Callable[[], None] | None = None
         self._closed = False
+        self._inbound = Inbound.of(())
 
     @classmethod
     def pair(
@@ -38,7 +39,8 @@ class VirtualLink(Link):
         return first, second
 
     def receive(self, now: int) -> Inbound:
-        return Inbound.of([] if self._closed else self.incoming.pop(now, CAPACITY))
+        self._inbound.fill([] if self._closed else self.incoming.pop(now, CAPACITY))
+        return self._inbound
 
     def transmit(self, out: Outbound, now: int) -> None:
         if self._closed:

@@ -9,7 +9,8 @@ from stack.core.config import HostConfig
 from stack.core.host import Host
 from stack.errors import UsageError
 from stack.link.codel import CoDel
-from stack.link.impair import DEFAULT_QUEUE, HOLD_MAX, HOLD_MIN, Faults, Impairments, ImpairmentSpec
+from stack.link.impair import DEFAULT_QUEUE, HOLD_MAX, HOLD_MIN, Faults, ImpairmentSpec
+from stack.link.line import impairments
 from stack.link.loss import Loss
 from stack.link.queue import DropTail
 from stack.run.virtual import VirtualLoop
@@ -149,7 +150,7 @@ class Network:
 
         def channel(src: str, dst: str, faults: Faults) -> Channel:
             chance = random.Random(f"{self.seed}/{pair}/{src}>{dst}")
-            return Channel(self, src, dst, Impairments(faults, chance), mtu)
+            return Channel(self, src, dst, impairments(faults, chance), mtu)
 
         forth = channel(first.name, second.name, spec.outbound)
         back = channel(second.name, first.name, spec.inbound)
@@ -213,9 +214,14 @@ class Network:
         """Has `call` called at `when` (µs); what it does to hosts takes effect at once."""
         self.schedule(when, lambda _: self._call(call))
 
-    def schedule(self, when: int, call: Callable[[int], None]) -> None:
-        """Has `call` called with the time, in the order of times and then of scheduling."""
-        heappush(self._heap, (max(when, self.now), next(self._order), call))
+    def schedule(self, when: int, call: Callable[[int], None]) -> int:
+        """Has `call` called with the time, in the order of times and then of scheduling. What
+        is over is now; returns when it is to be (µs).
+        """
+        if when < self.now:  # noqa: PLR1730 - once for every packet, and max() takes longer
+            when = self.now
+        heappush(self._heap, (when, next(self._order), call))
+        return when
 
     def next_deadline(self) -> int | None:
         """When the next event is due (µs)."""
@@ -225,9 +231,8 @@ class Network:
         """Lets happen what is due up to `now` (µs), which becomes the time."""
         heap = self._heap
         while heap and heap[0][0] <= now:
-            when, _, call = heappop(heap)
-            self.now = when
-            call(when)
+            self.now, _, call = heappop(heap)
+            call(self.now)
         self.now = max(self.now, now)
 
     def run(self, until: int | None = None) -> None:
@@ -236,8 +241,10 @@ class Network:
         if until is not None:
             self.advance(until)
             return
-        while self._heap:
-            self.advance(self._heap[0][0])
+        heap = self._heap
+        while heap:
+            self.now, _, call = heappop(heap)
+            call(self.now)
 
     def run_until(self, predicate: Callable[[], bool], limit: int = 600_000_000) -> bool:
         """Runs until `predicate` holds, looked at after every event; returns whether it does.
@@ -245,16 +252,13 @@ class Network:
         Gives up `limit` µs from now, or when nothing is left to happen.
         """
         self._wake_all()
-        end = self.now + limit
+        end, heap = self.now + limit, self._heap
         while not predicate():
-            if not self._heap or self._heap[0][0] > end:
+            if not heap or heap[0][0] > end:
                 return False
-            self._step()
+            self.now, _, call = heappop(heap)
+            call(self.now)
         return True
-
-    def _step(self) -> None:
-        self.now, _, call = heappop(self._heap)
-        call(self.now)
 
     def _call(self, call: Callable[[], None]) -> None:
         call()

@@ -27,6 +27,7 @@ class Node:
     def attach(self, channel: Channel) -> None:
         """Takes what arrives by `channel`."""
         channel.receive_by(self.arrives)
+        channel.fill(self._inbound, self._filled)
         self._incoming.append(channel)
 
     def now(self) -> int:
@@ -49,6 +50,10 @@ class Node:
         """Up to 64 packets came in together."""
         if not self._closed:
             self._inbound.fill(packets)
+            self._filled(now)
+
+    def _filled(self, now: int) -> None:
+        if not self._closed:
             self.host.receive(self._inbound, now)
             self._turn(now)
 

@@ -102,7 +102,7 @@ class WireEnd(Link):
 
     def transmit(self, out: Outbound, now: int) -> None:
         if self._outgoing is not None and not self._closed:
-            self._outgoing.send(out.copies(), now)
+            self._outgoing.carry(out, now)
 
     def close(self) -> None:
         self._closed = True

@@ -165,16 +165,18 @@ class Outbound:
         self._whys.append(why)
         self.details.append(detail)
 
-    def next_slots(self) -> "Outgoing":
-        """Where the native side may build packets, up to `capacity`; not when full."""
-        return self._slots[self.count]
-
     def built(self, count: int, reasons: Mapping[int, object]) -> None:
         """Takes in packets that the native side built; `reasons` names those that it numbers."""
         self._reasons = reasons
         self.count += count
         self._whys += [None] * count
         self.details += [""] * count
+
+    def take(self, count: int) -> None:
+        """Holds the `count` packets that native code built from the first place on, for
+        reasons that are not ours.
+        """
+        self.count = count
 
     def push_raw(self, data: bytes, why: object, detail: str = "") -> None:
         """Takes in a finished IP packet. Raises IndexError when full."""
@@ -183,6 +185,10 @@ class Outbound:
         self._kept.append(view)
         lib.outgoing_raw(slot, view, len(data))
         self.push(why, detail)
+
+    def slot(self, index: int) -> "Outgoing":
+        """A packet by its place, 0…63."""
+        return self._slots[index]
 
     def destination(self, index: int) -> builtins.bytes:
         """Where the packet goes, as 16 bytes: an IPv4 address mapped."""

@@ -93,7 +93,7 @@ class SegmentPath:
         host, raw = self._host, self._raw
         flags = lib.LEAVE_OFFLOAD if host.offload else 0
         room = out.capacity - out.count
-        result = lib.segments_leave(raw, connection.tcb, out.next_slots(), room, flags, now)
+        result = lib.segments_leave(raw, connection.tcb, out.next_slot(), room, flags, now)
         built = result % _REST
         if built:
             out.built(built, REASONS)
