@@ -14,6 +14,7 @@ SOURCES = (
     "ring.c",
     "flow.c",
     "tun.c",
+    "steer.c",
 )
 
 

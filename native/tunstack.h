@@ -376,3 +376,21 @@ int tun_receive(int fd, struct batch *b, uint32_t vnet);
 int tun_poll(int fd, uint32_t microseconds);
 /* Writes n packets; returns how many were taken, or -errno when the first failed. */
 int tun_transmit(int fd, const struct outgoing *out, uint32_t n, uint32_t vnet);
+
+/* ---- workers that share a device ------------------------------------------ */
+
+/* One of `of` workers, counted from 0; they have the key in common. */
+struct share {
+    uint32_t number;
+    uint32_t of;
+    uint32_t key;
+};
+
+/* The worker that a packet is for. All of a TCP or UDP flow go to one, the ICMP errors about it
+ * included, and all fragments of a packet go to one; whatever else there is, and what is
+ * faulty, anyone may take, so it stays with the worker that asks. */
+uint32_t share_owner(const struct share *s, const struct packet *p);
+/* Takes the packets of other workers out of a batch, in their order, and tells whose they
+ * are; returns how many. Their bytes stay in the batch's arena. */
+uint32_t share_split(const struct share *s, struct batch *b, struct packet strays[BATCH_PACKETS],
+                     uint32_t owners[BATCH_PACKETS]);
