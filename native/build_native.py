@@ -20,6 +20,7 @@ SOURCES = (
     "tun.c",
     "line.c",
     "hop.c",
+    "steer.c",
 )
 
 

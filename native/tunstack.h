@@ -633,3 +633,21 @@ struct hop {
 uint32_t hop_look(struct hop *hop, const struct outgoing out[], uint32_t n, uint32_t limit);
 /* Writes to `onward` the packets, which hop_look found fit, with one hop less each. */
 void hop_take(struct outgoing onward[], const struct outgoing out[], uint32_t n);
+
+/* ---- workers that share a device ------------------------------------------ */
+
+/* One of `of` workers, counted from 0; they have the key in common. */
+struct share {
+    uint32_t number;
+    uint32_t of;
+    uint32_t key;
+};
+
+/* The worker that a packet is for. All of a TCP or UDP flow go to one, the ICMP errors about it
+ * included, and all fragments of a packet go to one; whatever else there is, and what is
+ * faulty, anyone may take, so it stays with the worker that asks. */
+uint32_t share_owner(const struct share *s, const struct packet *p);
+/* Takes the packets of other workers out of a batch, in their order, and tells whose they
+ * are; returns how many. Their bytes stay in the batch's arena. */
+uint32_t share_split(const struct share *s, struct batch *b, struct packet strays[BATCH_PACKETS],
+                     uint32_t owners[BATCH_PACKETS]);

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from stack.errors import UsageError
 from stack.link.configure import clashes, configure_tun
 from stack.link.prefix import Interface, kernel_address
-from stack.link.tun import TunLink, open_tun
+from stack.link.tun import TunLink, open_queues, open_tun
 
 
 def open_device(name: str, addresses: Sequence[Interface]) -> TunLink:
@@ -13,20 +13,31 @@ def open_device(name: str, addresses: Sequence[Interface]) -> TunLink:
 
     Raises UsageError when the device cannot be had or an address is in use already.
     """
-    theirs = [kernel_address(ours) for ours in addresses]
     # First the right to make a device, then what it would meet: without the right, a
     # clash is not what keeps a user from going on.
-    link = TunLink(open_tun(name))
+    return _configured([TunLink(open_tun(name))], addresses)[0]
+
+
+def open_shared_device(name: str, addresses: Sequence[Interface], queues: int) -> list[TunLink]:
+    """Like `open_device`, with several queues; the device goes when all are closed."""
+    return _configured([TunLink(queue) for queue in open_queues(name, queues)], addresses)
+
+
+def _configured(links: list[TunLink], addresses: Sequence[Interface]) -> list[TunLink]:
+    """The queues of one device, ready to use; closes them when it cannot be configured."""
+    theirs = [kernel_address(ours) for ours in addresses]
+    first = links[0]
     try:
         _refuse_clashes(theirs)
-        configure_tun(link.name, theirs, link.mtu)
-    except OSError as error:
-        link.close()
-        raise UsageError(f"cannot configure {link.name}: {error.strerror or error}") from error
-    except BaseException:
-        link.close()
+        configure_tun(first.name, theirs, first.mtu)
+    except BaseException as error:
+        for link in links:
+            link.close()
+        if isinstance(error, OSError):
+            problem = error.strerror or error
+            raise UsageError(f"cannot configure {first.name}: {problem}") from error
         raise
-    return link
+    return links
 
 
 def _refuse_clashes(theirs: Sequence[Interface]) -> None:

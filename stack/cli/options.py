@@ -16,6 +16,7 @@ DEFAULT_ADDRESSES = ("192.0.2.2/24", "2001:db8::2/64")
 DEFAULT_HTTP = (80, 8080)
 DEFAULT_HTTPS = (443, 8443)
 DEFAULT_APP = "stack.http.demo:app"
+_WORKERS_MAX = 128  # the kernel's limits: 256 queues of a device, 253 descriptors in a message
 _LONGEST_POLL = 10_000  # µs; timers wait as long
 
 
@@ -66,6 +67,7 @@ class ServerOptions:
     quiet: bool
     rfc7540_priorities: bool = True
     access_log: Path | None = None
+    workers: int = 1
 
 
 def add_watch_options(parser: argparse.ArgumentParser) -> None:
@@ -146,6 +148,13 @@ def add_server_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="append a line for each request, in the combined format; - for standard output",
     )
+    parser.add_argument(
+        "--workers",
+        metavar="N",
+        type=_workers,
+        default=1,
+        help="serve from N processes, each with connections of its own, to use more processors",
+    )
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
@@ -153,6 +162,8 @@ def read_watch_options(args: argparse.Namespace) -> WatchOptions:
     """Raises UsageError when the options contradict each other or cannot be used."""
     if getattr(args, "quiet", False) and args.trace:
         raise UsageError("--trace and --quiet contradict each other: give one of them")
+    if getattr(args, "workers", 1) > 1:
+        _refuse_watching(args)
     for name, path in (("--capture", args.capture), ("--record", args.record)):
         if path is not None and not path.parent.is_dir():
             raise UsageError(f"{name} {path}: there is no folder {path.parent}")
@@ -189,7 +200,20 @@ def read_server_options(args: argparse.Namespace) -> ServerOptions:
         args.quiet,
         not args.no_rfc7540,
         args.access_log,
+        args.workers,
     )
+
+
+def _workers(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _WORKERS_MAX:
+        raise UsageError(f"--workers {text!r}: give a number from 1 to {_WORKERS_MAX}")
+    return int(text)
+
+
+def _refuse_watching(args: argparse.Namespace) -> None:
+    for name in ("trace", "capture", "record"):
+        if getattr(args, name):
+            raise UsageError(f"--{name} watches one process: leave --workers out")
 
 
 def _busy_poll(text: str) -> int:

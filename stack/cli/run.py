@@ -5,6 +5,8 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stack.cli.application import AppSource
@@ -66,14 +68,43 @@ def run(args: argparse.Namespace) -> int:
     environment = os.environ | _environment(server)
     # First of all, since it forks, which goes well only while there are no threads.
     prepared = prepare_command(
-        args.command, environment, [kernel_address(ours) for ours in server.addresses]
+        args.command,
+        environment,
+        [kernel_address(ours) for ours in server.addresses],
+        queues=server.workers,
     )
     try:
+        if server.workers > 1:
+            return _run_with_workers(prepared, server, watch)
         source = AppSource(server.app)
         source.load()  # before there is an event loop, which importing may not expect
         return asyncio.run(_attend(prepared, source, server, watch))
     finally:
         prepared.close()
+
+
+def _run_with_workers(
+    command: "NamespacedCommand", server: ServerOptions, watch: WatchOptions
+) -> int:
+    """Serves from several processes until the command has ended; returns also in these."""
+    from stack.cli.crew import Crew
+    from stack.cli.station import announcement
+    from stack.cli.workers import serve_with_workers
+    from stack.link.tun import TunLink
+
+    def go() -> None:
+        if not server.quiet:
+            print(announcement(server), file=sys.stderr, flush=True)
+        command.go()
+
+    parent, ended = os.getpid(), os.pidfd_open(command.pid)
+    try:
+        crew = Crew(server.workers, go, until=ended, instead=_signals_for(command))
+        queues = [TunLink(queue) for queue in command.queues]
+        status = serve_with_workers(queues, server, watch, crew)
+    finally:
+        os.close(ended)
+    return status if status or os.getpid() != parent else command.wait()
 
 
 def _environment(server: ServerOptions) -> dict[str, str]:
@@ -110,10 +141,17 @@ async def _attend(
 
 
 def _pass_signals_to(command: "NamespacedCommand", loop: asyncio.AbstractEventLoop) -> None:
+    for number, call in _signals_for(command).items():
+        loop.add_signal_handler(number, call)
+
+
+def _signals_for(command: "NamespacedCommand") -> dict[int, Callable[[], None]]:
     """Leaves the keyboard's signals to the command, which gets them from the terminal too,
     and passes on those that were sent to this process alone.
     """
-    for number in (signal.SIGINT, signal.SIGQUIT):
-        loop.add_signal_handler(number, lambda: None)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, command.send_signal, number)
+    keyboard = (signal.SIGINT, signal.SIGQUIT)
+    ours = (signal.SIGTERM, signal.SIGHUP)
+    return {
+        **dict.fromkeys(keyboard, lambda: None),
+        **{number: partial(command.send_signal, number) for number in ours},
+    }

@@ -24,6 +24,7 @@ EXAMPLES = """\
 examples:
   sudo tunstack serve                          then: curl http://192.0.2.2/
   sudo tunstack serve --trace --app mysite:app
+  sudo tunstack serve --workers 4 --app mysite:app
   sudo tunstack serve --tun tcp0 --address 198.51.100.2/24 --http 8000
 
 The device and its routes go with the process, however it ends.
@@ -58,10 +59,30 @@ def serve(args: argparse.Namespace) -> int:
     from stack.cli.device import open_device
 
     server, watch = read_server_options(args), read_watch_options(args)
+    if server.workers > 1:
+        return _serve_with_workers(args, server, watch)
     source = AppSource(server.app)
     source.load()  # what is wrong with it is told before there is a device
     link = open_device(args.tun, server.addresses)
     return asyncio.run(_serve(link, source, server, watch))
+
+
+def _serve_with_workers(
+    args: argparse.Namespace, server: ServerOptions, watch: WatchOptions
+) -> int:
+    from stack.cli.crew import Crew
+    from stack.cli.device import open_shared_device
+    from stack.cli.station import announcement
+    from stack.cli.workers import serve_with_workers
+
+    queues = open_shared_device(args.tun, server.addresses, server.workers)
+
+    def announce() -> None:
+        if not server.quiet:
+            where = f"{queues[0].name} with {server.workers} workers"
+            print(f"{announcement(server)} on {where}; Ctrl-C ends it", file=sys.stderr, flush=True)
+
+    return serve_with_workers(queues, server, watch, Crew(server.workers, announce))
 
 
 async def _serve(

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -52,17 +53,22 @@ class Station:
 
     def announcement(self) -> str:
         """Where to find the server, in one line."""
-        hosts = [_in_url(address) for address in self.server.addresses]
-        urls = [
-            f"{scheme}://{host}{'' if port == default else f':{port}'}/"
-            for scheme, default, ports in (
-                ("http", 80, self.server.http_ports),
-                ("https", 443, self.server.https_ports),
-            )
-            for port in ports[:1]
-            for host in hosts
-        ]
-        return f"tunstack answers at {', '.join(urls)}"
+        return announcement(self.server)
+
+
+def announcement(server: ServerOptions) -> str:
+    """Where to find a server with these options, in one line."""
+    hosts = [_in_url(address) for address in server.addresses]
+    urls = [
+        f"{scheme}://{host}{'' if port == default else f':{port}'}/"
+        for scheme, default, ports in (
+            ("http", 80, server.http_ports),
+            ("https", 443, server.https_ports),
+        )
+        for port in ports[:1]
+        for host in hosts
+    ]
+    return f"tunstack answers at {', '.join(urls)}"
 
 
 @asynccontextmanager
@@ -119,27 +125,39 @@ def _impaired(link: Link, watch: WatchOptions) -> Link:
 
 @asynccontextmanager
 async def open_station(
-    link: Link, source: AppSource, server: ServerOptions, watch: WatchOptions
+    link: Link,
+    source: AppSource,
+    server: ServerOptions,
+    watch: WatchOptions,
+    *,
+    tls: ssl.SSLContext | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> AsyncIterator[Station]:
-    """A host that serves the application; at the end its connections are closed, not reset."""
+    """A host that serves the application; at the end its connections are closed, not reset.
+
+    `tls` is for the HTTPS ports, instead of the user's certificate; `say` gets the counters, when
+    they are asked for, instead of standard error.
+    """
     from stack.http.limits import Limits
     from stack.http.server import HttpServer
 
     app = source.load()
     async with open_host(link, server.addresses, watch) as host:
         log = None if server.access_log is None else AccessLog(server.access_log)
-        names = ["localhost", *(str(address.ip) for address in server.addresses)]
         running = HttpServer(
             host,
             app,
-            certificate=_certificate(names),
+            certificate=None if tls else server_certificate(server),
+            tls=tls,
             keylog=key_logger(host),
             access_log=log,
             limits=Limits(rfc7540_priorities=server.rfc7540_priorities),
         )
         await running.start(server.http_ports, server.https_ports)
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGUSR1, _print_counters, host.host, running)
+        loop.add_signal_handler(
+            signal.SIGUSR1, _print_counters, host.host, running, say or write_stderr
+        )
         restarts: set[asyncio.Task[None]] = set()
 
         def restart() -> None:
@@ -165,7 +183,7 @@ async def _restart(server: "HttpServer", source: AppSource, log: "AccessLog | No
             log.reopen()
         await server.restart(source.reload())
     except UsageError as error:
-        _write_stderr(f"tunstack: {error}; the application that was running goes on\n")
+        write_stderr(f"tunstack: {error}; the application that was running goes on\n")
 
 
 class AccessLog:
@@ -207,10 +225,11 @@ class AccessLog:
             self._file.close()
 
 
-def _certificate(names: Sequence[str]) -> "Certificate":
+def server_certificate(server: ServerOptions) -> "Certificate":
     """The user's own, kept from run to run; one for this run where nothing can be kept."""
     from stack.http.certificate import kept_certificate, make_certificate, state_directory
 
+    names = ["localhost", *(str(address.ip) for address in server.addresses)]
     try:
         return kept_certificate(state_directory(), names)
     except UsageError:
@@ -246,7 +265,7 @@ def _observe(
         from stack.observe.trace import TextTrace
 
         ours = {address.ip for address in addresses}
-        trace = TextTrace(_write_stderr, colour=sys.stderr.isatty(), ours=ours)
+        trace = TextTrace(write_stderr, colour=sys.stderr.isatty(), ours=ours)
         host.observe(trace)
         exits.callback(trace.flush)
 
@@ -260,7 +279,7 @@ def _recorder(path: Path, epoch: int, exits: AsyncExitStack) -> "Recorder":
     def finish() -> None:
         recorder.close()
         if recorder.error:
-            _write_stderr(f"tunstack: --record {path}: {recorder.error}\n")
+            write_stderr(f"tunstack: --record {path}: {recorder.error}\n")
 
     exits.callback(finish)
     return recorder
@@ -270,29 +289,30 @@ def _finish(capture: "Capture", path: Path) -> None:
     """Ends the file; a disk that ran full meanwhile is told, since a part is missing then."""
     capture.close()
     if capture.error:
-        _write_stderr(f"tunstack: --capture {path}: {capture.error}; the file is incomplete\n")
+        write_stderr(f"tunstack: --capture {path}: {capture.error}; the file is incomplete\n")
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Says in one line what is no fault of a program; the rest goes the way of all loops."""
     error = context.get("exception")
     if isinstance(error, LinkLost):
-        _write_stderr(f"tunstack: {error.strerror}\n")
+        write_stderr(f"tunstack: {error.strerror}\n")
     else:
         loop.default_exception_handler(context)
 
 
-def _print_counters(host: Host, server: "HttpServer") -> None:
+def _print_counters(host: Host, server: "HttpServer", say: Callable[[str], None]) -> None:
     """Prints the counters that moved, each with its meaning, and an empty line behind them."""
     from stack.http.counters import COUNTERS as HTTP_COUNTERS
 
     meanings = {**COUNTERS, **HTTP_COUNTERS}
     moved = {**host.counters.non_zero(), **server.counters.non_zero()}
     lines = (f"{name:<24} {value:>12}  {meanings[name]}\n" for name, value in moved.items())
-    _write_stderr("".join((*lines, "\n")))
+    say("".join((*lines, "\n")))
 
 
-def _write_stderr(text: str) -> None:
+def write_stderr(text: str) -> None:
+    """Prints what a person who watches shall see, if there still is one."""
     with suppress(BrokenPipeError):  # whoever read it has gone; the host has to go on
         sys.stderr.write(text)
         sys.stderr.flush()

@@ -197,6 +197,8 @@ def _reassemble(host: "Host", packet: "Packet", now: int) -> Result:
     rebuilt.vnet_flags = packet.vnet_flags & LOOPED
     if rebuilt.fault or rebuilt.is_fragment:
         return _faulty(host, rebuilt, now) if rebuilt.fault else (Verdict.MALFORMED, "")
+    if host.elsewhere is not None and host.elsewhere(whole):
+        return Verdict.REASSEMBLED, "for another process"
     verdict, _ = packet_arrives(host, rebuilt, now)
     return Verdict.REASSEMBLED, verdict.text
 

@@ -104,6 +104,9 @@ class Host:
         self._time_wait: deque[Connection] = deque()
         self._events: dict[Source, Ready] = {}
         self._observers: tuple[Observer, ...] = ()
+        self.elsewhere: Callable[[bytes], bool] | None = None
+        """Asked about packets that were rebuilt from fragments, where several hosts share the
+        addresses: whether the packet was for another one, which has it now."""
         self.early = Outbound()
         """What must leave before anything else: the batch that `transmit` returns next."""
         self._sent = Outbound()

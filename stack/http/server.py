@@ -86,8 +86,10 @@ class HttpServer:
     `certificate` is for the HTTPS ports (default: self-signed for localhost); of several, the
     name that a client asks for decides. `client_authorities` (PEM) demands a certificate of
     clients, which applications find in the extension `tls`. `keylog` gets
-    the TLS secrets a line a call, `access_log` every finished request, and `clock` tells the
-    seconds since 1970 for the Date header field.
+    the TLS secrets a line a call. These three are for a context that the server makes; `tls` is one
+    by `server_context` instead, which several servers may have in common.
+    `access_log` gets every finished request, and `clock` tells the seconds since 1970 for the
+    Date header field.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class HttpServer:
         certificate: Certificate | Sequence[Certificate] | None = None,
         client_authorities: bytes | None = None,
         keylog: KeyLogCallback | None = None,
+        tls: ssl.SSLContext | None = None,
         access_log: Callable[[AccessRecord], None] | None = None,
         limits: Limits | None = None,
         clock: Callable[[], float] = time.time,
@@ -110,6 +113,7 @@ class HttpServer:
         self._certificate = certificate
         self._client_authorities = client_authorities
         self._keylog = keylog
+        self._tls = tls
         self._restarting = asyncio.Lock()
         self._leaving: Running | None = None
         self._all_closed = asyncio.Event()
@@ -144,6 +148,8 @@ class HttpServer:
             raise
 
     def _context(self) -> ssl.SSLContext:
+        if self._tls is not None:
+            return self._tls
         given = self._certificate or make_certificate(["localhost"])
         first, *others = [given] if isinstance(given, Certificate) else given
         return server_context(

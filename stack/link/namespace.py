@@ -19,7 +19,7 @@ from typing import NoReturn
 from stack.errors import UsageError
 from stack.link.configure import configure_loopback, configure_tun, enable_forwarding
 from stack.link.prefix import Interface
-from stack.link.tun import open_tun
+from stack.link.tun import open_queues, open_tun
 
 DEVICE_NAME = "tun0"
 
@@ -35,14 +35,19 @@ _GO = b"go"
 class NamespacedCommand:
     """A command that waits in its namespace for `go`.
 
-    `tun` is the descriptor of the device. `namespace` keeps the network namespace alive
-    after the command has ended, so that its last packets are seen.
+    `queues` are the descriptors of the device, one for each of its queues. `namespace` keeps
+    the network namespace alive after the command has ended, so that its last packets are seen.
     """
 
     pid: int
-    tun: int
+    queues: list[int]
     namespace: int
     _control: socket.socket
+
+    @property
+    def tun(self) -> int:
+        """The descriptor of a device with one queue."""
+        return self.queues[0]
 
     def go(self) -> None:
         """Lets the command begin."""
@@ -71,7 +76,7 @@ class NamespacedCommand:
         return code if code >= 0 else 128 - code
 
     def close(self) -> None:
-        """Gives the namespace back; the device belongs to whoever took `tun`."""
+        """Gives the namespace back; the device belongs to whoever took `queues`."""
         self._control.close()
         if self.namespace >= 0:
             os.close(self.namespace)
@@ -83,20 +88,24 @@ def prepare_command(
     environment: Mapping[str, str],
     addresses: Sequence[Interface],
     mtu: int = 1500,
+    queues: int = 1,
 ) -> NamespacedCommand:
     """Makes the namespace with its device and a process in it that waits to run `command`.
 
-    `addresses` are the kernel's own. Call it before there are threads: it forks. Raises
-    UsageError that names the mend when namespaces or devices are forbidden here.
+    `addresses` are the kernel's own; the device has so many `queues`. Call it before there are
+    threads: it forks. Raises UsageError that names the mend when namespaces or devices are
+    forbidden here.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid = os.fork()
     if pid == 0:
         ours.close()
-        _child(theirs, command, environment, addresses, mtu)
+        _child(theirs, command, environment, addresses, mtu, queues)
     theirs.close()
     try:
-        message, descriptors, _, _ = socket.recv_fds(ours, _MESSAGE_MAX, 2, socket.MSG_CMSG_CLOEXEC)
+        message, descriptors, _, _ = socket.recv_fds(
+            ours, _MESSAGE_MAX, queues + 1, socket.MSG_CMSG_CLOEXEC
+        )
     except BaseException:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
@@ -106,8 +115,8 @@ def prepare_command(
         ours.close()
         os.waitpid(pid, 0)
         raise UsageError(message.decode() or "the process in the new namespace died")
-    tun, namespace = descriptors
-    return NamespacedCommand(pid, tun, namespace, ours)
+    namespace, *tuns = descriptors
+    return NamespacedCommand(pid, tuns, namespace, ours)
 
 
 def user_namespaces_mend() -> str:
@@ -159,11 +168,12 @@ def _child(
     environment: Mapping[str, str],
     addresses: Sequence[Interface],
     mtu: int,
+    queues: int,
 ) -> NoReturn:
     """What happens on the far side of the fork; never returns to the caller's code."""
     status = 1
     try:
-        _set_up(control, addresses, mtu)
+        _set_up(control, addresses, mtu, queues)
         if control.recv(len(_GO)) == _GO:
             status = _become(command, environment)
     except UsageError as error:
@@ -176,18 +186,18 @@ def _child(
         os._exit(status)
 
 
-def _set_up(control: socket.socket, addresses: Sequence[Interface], mtu: int) -> None:
+def _set_up(control: socket.socket, addresses: Sequence[Interface], mtu: int, queues: int) -> None:
     enter_namespace()
     # Only now: a change of capabilities, as a user namespace brings, would undo it.
     _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGHUP, 0, 0, 0)
-    tun = open_tun(DEVICE_NAME)
+    tuns = [open_tun(DEVICE_NAME)] if queues == 1 else open_queues(DEVICE_NAME, queues)
     configure_loopback()
     configure_tun(DEVICE_NAME, addresses, mtu)
     enable_forwarding()
     namespace = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    socket.send_fds(control, [_READY], [tun, namespace])
-    os.close(tun)
-    os.close(namespace)
+    socket.send_fds(control, [_READY], [namespace, *tuns])
+    for descriptor in (namespace, *tuns):
+        os.close(descriptor)
 
 
 def _become(command: Sequence[str], environment: Mapping[str, str]) -> int:

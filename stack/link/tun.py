@@ -7,7 +7,9 @@ them; without it (older kernels) everything works in plain packets.
 import errno
 import fcntl
 import os
+import socket
 import struct
+from contextlib import suppress
 
 import pytun
 
@@ -28,6 +30,7 @@ _TUN_F_TSO6 = 0x04
 _OFFLOAD = _TUN_F_CSUM | _TUN_F_TSO4 | _TUN_F_TSO6
 _IFREQ = struct.Struct("16sH22x")
 _IFNAMSIZ = 16
+_SETTABLE = pytun.IFF_TUN | pytun.IFF_NO_PI | pytun.IFF_VNET_HDR
 
 
 def open_tun(name: str = "") -> int:
@@ -36,9 +39,33 @@ def open_tun(name: str = "") -> int:
     Asks for the virtio header and does without it where the kernel has none. An empty
     name lets the kernel choose. Raises UsageError when the device cannot be had.
     """
+    return _open(name, 0)
+
+
+def open_queues(name: str, count: int) -> list[int]:
+    """Makes a TUN device with so many queues; returns a descriptor of each, in their order.
+
+    The queues keep their numbers as long as none is closed: the kernel gives the number of
+    one that is closed to the last one. Raises UsageError when the device cannot be had, also
+    when there is one of the name: its owner's packets would come out of our queues.
+    """
+    first = _open(name, pytun.IFF_MULTI_QUEUE | pytun.IFF_TUN_EXCL)
+    queues = [first]
+    made, flags = _name_and_flags(first)
+    try:
+        while len(queues) < count:
+            queues.append(_make(made, (flags & _SETTABLE) | pytun.IFF_MULTI_QUEUE))
+    except OSError as error:
+        for queue in queues:
+            os.close(queue)
+        raise _explain(error, made) from error
+    return queues
+
+
+def _open(name: str, flags: int) -> int:
     if len(name.encode()) >= _IFNAMSIZ or "/" in name:
         raise UsageError(f"{name!r} is no device name: at most 15 bytes, no slash")
-    plain = pytun.IFF_TUN | pytun.IFF_NO_PI
+    plain = pytun.IFF_TUN | pytun.IFF_NO_PI | flags
     try:
         return _make(name, plain | pytun.IFF_VNET_HDR)
     except OSError as error:
@@ -48,6 +75,12 @@ def open_tun(name: str = "") -> int:
         return _make(name, plain)
     except OSError as error:
         raise _explain(error, name) from error
+
+
+def _name_and_flags(descriptor: int) -> tuple[str, int]:
+    answer = fcntl.ioctl(descriptor, _TUNGETIFF, _IFREQ.pack(b"", 0))
+    name, flags = _IFREQ.unpack(answer)
+    return name.rstrip(b"\0").decode(), flags
 
 
 def _make(name: str, flags: int) -> int:
@@ -72,7 +105,16 @@ def _explain(error: OSError, name: str) -> UsageError:
             )
         case errno.EBUSY:
             return UsageError(f"the device {name} is in use: choose another with --tun NAME")
+        case errno.EINVAL if _exists(name):  # with other flags, as a device with queues has them
+            return UsageError(f"the device {name} is in use: choose another with --tun NAME")
     return UsageError(f"cannot make a TUN device: {os.strerror(error.errno or 0)}")
+
+
+def _exists(name: str) -> bool:
+    with suppress(OSError):
+        socket.if_nametoindex(name)
+        return True
+    return False
 
 
 def _raise_if_deleted(result: int) -> None:
@@ -91,9 +133,7 @@ class TunLink(Link):
         self.mtu = mtu
         self.dropped = 0
         """Packets that the device did not take."""
-        request = _IFREQ.pack(b"", 0)
-        name, flags = _IFREQ.unpack(fcntl.ioctl(descriptor, _TUNGETIFF, request))
-        self.name: str = name.rstrip(b"\0").decode()
+        self.name, flags = _name_and_flags(descriptor)
         self._descriptor = descriptor
         self._vnet = VNET_HEADER if flags & pytun.IFF_VNET_HDR else 0
         self._inbound = Inbound()

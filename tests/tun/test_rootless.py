@@ -108,3 +108,11 @@ def test_fetch_outside_says_where_to_use_it():
 
 def test_serve_without_root_says_so():
     one_line(as_plain_user(f"{TUNSTACK} serve"), "sudo")
+
+
+def test_a_plain_user_has_workers_without_a_program_in_the_kernel():
+    get = "curl -sS http://192.0.2.2/ && curl -sSk https://[2001:db8::2]/ && "
+    done = as_plain_user(f'{TUNSTACK} run --quiet --workers 3 -- sh -c "{get * 4} echo all"')
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("all\n")
+    assert done.stderr == ""
