@@ -1,5 +1,5 @@
 """Compares our stack with others on this machine, in one run: TCP over TUN with the kernel's
-over veth, transfers over a link that loses packets, and HTTP with hypercorn's.
+over veth, lwIP and gVisor; transfers over a link that loses packets; and HTTP with hypercorn's.
 """
 
 import argparse
@@ -13,10 +13,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scripts.benchmarks import loss, measure, report, tcp, web
+from scripts.benchmarks import loss, measure, peers, report, tcp, web
 from scripts.benchmarks.figures import Effort, Part, Request
-from scripts.benchmarks.measure import Contention, Sample
+from scripts.benchmarks.measure import Sample
 from scripts.benchmarks.network import ROOT, BenchError, compile_programs
+from scripts.benchmarks.processors import Contention
 from scripts.benchmarks.report import Measured
 from scripts.benchmarks.results import Results
 from stack.errors import UsageError
@@ -80,6 +81,8 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         parser.error("--rounds, --seconds and --scale must be above 0")
     if options.write and (options.only or options.variant or options.profile):
         parser.error("--write needs all workloads and variants, without --profile")
+    for variant in set(options.variant or ()) & peers.missing().keys():
+        parser.error(f"{variant} cannot be measured: install {peers.missing()[variant]}")
     if not _chosen(options):
         parser.error(f"no such workload, or not in that variant; there are {names}")
     return options
@@ -92,11 +95,17 @@ def _chosen(options: argparse.Namespace) -> list[Part]:
         replace(part, workloads=tuple(w for w in part.workloads if w.name.startswith(prefixes)))
         for part in options.parts or PARTS
     ]
-    return [part for part in parts if part.workloads and _variants(part, options)]
+    return [part for part in parts if _variants(part, options)]
 
 
 def _variants(part: Part, options: argparse.Namespace) -> tuple[str, ...]:
-    return tuple(v for v in part.variants if options.variant is None or v in options.variant)
+    """Those that are asked for, or else all, as far as the part's workloads have them."""
+    used = {variant for workload in part.workloads for variant in part.variants_of(workload)}
+    return tuple(
+        variant
+        for variant in part.variants
+        if variant in used and (options.variant is None or variant in options.variant)
+    )
 
 
 def _effort(part: Part, options: argparse.Namespace) -> Effort:
@@ -123,17 +132,25 @@ def _show(sample: Sample) -> None:
 def run(options: argparse.Namespace) -> None:
     about = report.environment(shlex.join(["scripts/bench", *sys.argv[1:]]))
     profile = options.profile.absolute() if options.profile else None
+    missing = peers.missing()
     measured = []
     with tempfile.TemporaryDirectory(prefix="tunstack-bench-") as folder:
         compile_programs(Path(folder))
-        for part in _chosen(options):
-            request = Request(Path(folder), _variants(part, options), profile)
+        chosen = _chosen(options)
+        wanted = {variant for part in chosen for variant in _variants(part, options)}
+        peers.compile_peers(Path(folder), wanted - missing.keys())
+        for part in chosen:
+            variants = _variants(part, options)
+            present = tuple(variant for variant in variants if variant not in missing)
+            request = Request(Path(folder), present, profile)
             contention = Contention()
             effort = _effort(part, options)
             samples, counts = measure.run(part, request, effort, _show)
-            measured.append(Measured(Results(part, samples), counts, effort, contention.share()))
+            results = Results(part, samples)
+            absent = {variant: missing[variant] for variant in variants if variant in missing}
+            measured.append(Measured(results, counts, effort, contention.share(), absent))
     for part_measured in measured:
-        report.print_table(part_measured, Console())
+        report.print_tables(part_measured, Console())
     if options.json:
         report.write_json(options.json, measured, about)
     if options.write:

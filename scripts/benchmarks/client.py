@@ -1,15 +1,14 @@
 """Calls the client program."""
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from scripts.benchmarks.figures import Result
 from scripts.benchmarks.network import GRACE, run
+from scripts.benchmarks.processors import PROCESSORS
 
 PROBE_TRIPS = 1000
-PROCESSORS = sorted(os.sched_getaffinity(0))
 
 
 class Client:

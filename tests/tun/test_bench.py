@@ -3,12 +3,14 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from scripts.benchmarks import loss, report, tcp, web
-from scripts.benchmarks.figures import Effort
+from scripts.benchmarks import loss, peers, report, tcp, web
+from scripts.benchmarks.__main__ import parse_arguments
+from scripts.benchmarks.figures import UNITS, Effort, Goal
 from scripts.benchmarks.measure import Sample
 from scripts.benchmarks.report import Measured
 from scripts.benchmarks.results import Results
@@ -39,6 +41,11 @@ def processes_of(folder):
     return found
 
 
+def needs(goal, variants):
+    """Whether one of these variants is in the goal's name."""
+    return any(f".ratio_{variant}" in goal.name for variant in variants)
+
+
 def test_a_run_yields_every_figure_and_leaves_nothing(tmp_path):
     require("gcc")
     figures = tmp_path / "figures.json"
@@ -48,11 +55,18 @@ def test_a_run_yields_every_figure_and_leaves_nothing(tmp_path):
     done = call(command, env=environment(scratch), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     document = json.loads(figures.read_text())
-    names = figures_of(tcp.PART)
-    for name in names:
-        assert document["figures"][f"{name}.offload.ratio_veth"] > 0
-        assert name.partition(".")[0] in done.stdout
-    assert set(document["goals"]) == {goal.name for goal in tcp.PART.goals}
+    missing = peers.missing()
+    for workload in tcp.PART.workloads:
+        for variant in set(workload.variants) - {"veth"} - missing.keys():
+            assert document["figures"][f"{workload.figures[0].name}.{variant}.ratio_veth"] > 0
+        assert workload.name.partition(".")[0] in done.stdout
+    expected = {
+        goal.name
+        for goal in tcp.PART.goals
+        if (goal.without in missing if goal.without else not needs(goal, missing))
+    }
+    assert expected == set(document["goals"])
+    assert set(document["missing"]) == set(missing)
     assert not processes_of(scratch)
     assert not list(scratch.iterdir())
 
@@ -73,7 +87,7 @@ def test_offload_moves_super_segments_both_ways(tmp_path):
 
 def test_control_c_ends_everything_it_started(tmp_path):
     process = subprocess.Popen(
-        [*COMMAND, "--rounds", "1000"],
+        [*COMMAND, "--rounds", "1000", "--variant", "veth", "--variant", "offload"],
         env=environment(tmp_path),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -111,12 +125,41 @@ def test_ratios_leave_out_rounds_in_which_the_machine_changed_its_state():
     assert not Results(tcp.PART, samples[1:2] + samples[4:5]).rows[0].one_state
 
 
+def test_ratios_are_to_other_references_too():
+    samples = [sample(name, 0, trips, 5) for name, trips in (("lwip", 20), ("plain", 50))]
+    values = Results(tcp.PART, samples).values
+    assert values["round_trip.apart.p50.plain.ratio_lwip"] == 2.5
+    assert "round_trip.apart.p50.plain.ratio_veth" not in values
+
+
+def test_a_goal_stands_in_for_those_of_a_peer_that_is_missing():
+    name = "round_trip.apart.p50.plain.ratio_veth"
+    goals = (Goal(name, 4, at_least=False, without="lwip"),)
+    part = replace(tcp.PART, goals=goals)
+    samples = [sample(name, 0, trips, 5) for name, trips in (("veth", 20), ("plain", 50))]
+    assert [value for _, value in Results(part, samples).goals()] == [2.5]
+    assert not Results(part, [*samples, sample("lwip", 0, 20, 5)]).goals()
+
+
+def test_peers_that_are_missing_are_named(monkeypatch, capsys):
+    lwip = replace(peers.PEERS[0], is_present=lambda: False)
+    monkeypatch.setattr(peers, "PEERS", (lwip,))
+    with pytest.raises(SystemExit) as stopped:
+        parse_arguments(["--variant", "lwip"])
+    assert stopped.value.code == 2
+    assert "lwip cannot be measured: install liblwip-dev" in capsys.readouterr().err
+    without = Measured(Results(tcp.PART, []), {}, Effort(rounds=1), 0.0, peers.missing())
+    assert "lwIP is left out: liblwip-dev is not installed" in without.notes()
+
+
 @pytest.mark.parametrize("part", [tcp.PART, loss.PART, web.PART], ids=lambda part: part.name)
 def test_every_goal_is_a_figure_of_a_workload(part):
     for goal in part.goals:
-        figure, variant, _ = goal.name.rsplit(".", 2)
+        figure, variant, last = goal.name.rsplit(".", 2)
         assert figure in figures_of(part)
-        assert variant in part.variants
+        workload = next(w for w in part.workloads if figure.startswith(w.name))
+        assert variant in part.variants_of(workload)
+        assert last.removeprefix("ratio_") in {*part.references, part.yardstick, *UNITS}
 
 
 def test_lossy_transfers_are_compared_with_the_kernels_own(tmp_path):
@@ -144,11 +187,17 @@ def test_our_web_server_is_measured_without_the_one_to_compare_with(tmp_path):
 def measured(part, *values):
     figure = part.workloads[0].figures[0]
     samples = [
-        Sample(part.workloads[0].name, variant, 0, {"bytes": value, "seconds": 1.0}, (5.0, 5.0))
+        Sample(
+            part.workloads[0].name,
+            variant,
+            0,
+            {"bytes": value, "seconds": 1.0, "cpu": 1.0},
+            (5.0, 5.0),
+        )
         for variant, value in zip(part.variants, values, strict=False)
     ]
     assert figure.more_is_better
-    return Measured(Results(part, samples), {}, Effort(rounds=1), 0.0)
+    return Measured(Results(part, samples), {}, Effort(rounds=1), 0.0, {})
 
 
 def test_chapters_that_were_not_measured_stay(tmp_path):
@@ -159,9 +208,10 @@ def test_chapters_that_were_not_measured_stay(tmp_path):
     report.write_markdown(page, titles, [measured(tcp.PART, 1e9, 5e8)], about)
     first = page.read_text()
     assert [line[3:] for line in first.split("\n") if line.startswith("## ")] == titles[:2]
-    assert "| 2.00 | 3.00 | 1.50 | ≥ 0.9 ×: met |" in first
-    assert "| 8.00 | 4.00 | 0.50 |" in first
+    assert "| 2.00 | 3.00 (1.50) |" in first
+    assert "| ≥ 0.9 × |  | 1.50 | met |" in first
+    assert "| 8.00 | 4.00 (0.50) |" in first
     report.write_markdown(page, titles, [measured(loss.PART, 2e6, 1e6)], about)
     second = page.read_text()
-    assert "| 2.00 | 1.00 | 0.50 | ≥ 0.9 ×: missed |" in second
+    assert "| ≥ 0.9 × |  | 0.50 | missed |" in second
     assert second.split("## Through")[0] == first.split("## Through")[0]
