@@ -1,5 +1,6 @@
 """Compares our stack with others on this machine, in one run: TCP over TUN with the kernel's
-over veth, lwIP and gVisor; transfers over a link that loses packets; and HTTP with hypercorn's.
+over veth, lwIP and gVisor; very many connections, and a simulated network; transfers over a
+link that loses packets; and HTTP with hypercorn's.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scripts.benchmarks import loss, measure, peers, report, tcp, web
+from scripts.benchmarks import loss, measure, peers, report, tcp, virtual, web
 from scripts.benchmarks.figures import Effort, Part, Request
 from scripts.benchmarks.measure import Sample
 from scripts.benchmarks.network import ROOT, BenchError, compile_programs
@@ -23,10 +24,10 @@ from scripts.benchmarks.results import Results
 from stack.errors import UsageError
 
 PAGE = ROOT / "docs" / "performance.md"
-PARTS = (tcp.PART, loss.PART, web.PART)
+PARTS = (tcp.PART, virtual.PART, loss.PART, web.PART)
 
 EXAMPLES = """examples:
-  scripts/bench                              everything, in about six minutes
+  scripts/bench                              everything, in about twelve minutes
   scripts/bench --quick --json figures.json  everything, in under 90 seconds
   scripts/bench --loss --write               100 MB each way under 5 % loss, in about ten
                                              minutes, and their chapter of the page
@@ -60,6 +61,9 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         help="write docs/performance.md; chapters that are not measured stay",
     )
     parser.add_argument("--rounds", type=int, metavar="N", help="measure everything N times")
+    parser.add_argument(
+        "--connections", type=int, metavar="N", help="connections of a measurement, at most"
+    )
     parser.add_argument("--seconds", type=float, metavar="S", help="time of one measurement")
     parser.add_argument(
         "--scale", type=float, metavar="F", help="F times as many bytes and requests"
@@ -77,8 +81,10 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         help="run our servers under cProfile; the variant goes before FILE's suffix",
     )
     options = parser.parse_args(arguments)
-    if (options.rounds or 1) < 1 or (options.seconds or 1) <= 0 or (options.scale or 1) <= 0:
-        parser.error("--rounds, --seconds and --scale must be above 0")
+    for name in ("rounds", "seconds", "scale", "connections"):
+        value = getattr(options, name)
+        if value is not None and value <= 0:
+            parser.error(f"--{name} must be above 0")
     if options.write and (options.only or options.variant or options.profile):
         parser.error("--write needs all workloads and variants, without --profile")
     for variant in set(options.variant or ()) & peers.missing().keys():
@@ -113,6 +119,7 @@ def _effort(part: Part, options: argparse.Namespace) -> Effort:
     return replace(
         effort,
         rounds=options.rounds or effort.rounds,
+        connections=options.connections or effort.connections,
         seconds=options.seconds or effort.seconds,
         scale=options.scale or effort.scale,
     )

@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -45,7 +45,10 @@ def compile_c(source: Path, program: Path, libraries: Sequence[str] = ()) -> Non
 
 
 def run(
-    command: Sequence[str], limit: float = GRACE, processors: Iterable[int] | None = None
+    command: Sequence[str],
+    limit: float = GRACE,
+    processors: Iterable[int] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> str:
     """Runs a program, at most `limit` seconds, and returns what it printed."""
     words = " ".join(command).removeprefix(f"{Path(command[0]).parent}/")
@@ -53,7 +56,14 @@ def run(
         # Not by preexec_fn: Python drops a Ctrl-C that comes while it forks with that.
         command = ["taskset", "--cpu-list", ",".join(map(str, processors)), *command]
     try:
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=limit)
+        done = subprocess.run(
+            command,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=limit,
+            env=environment,
+        )
     except subprocess.TimeoutExpired:
         raise BenchError(f"{words}: no end after {limit:.0f} s") from None
     if done.returncode:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.benchmarks import loss, peers, report, tcp, web
+from scripts.benchmarks import loss, peers, report, tcp, virtual, web
 from scripts.benchmarks.__main__ import parse_arguments
 from scripts.benchmarks.figures import UNITS, Effort, Goal
 from scripts.benchmarks.measure import Sample
@@ -17,7 +17,7 @@ from scripts.benchmarks.results import Results
 from tests.support.playground import call, eventually, require
 
 ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-m", "scripts.benchmarks", "--rounds", "1", "--seconds", "0.2"]
+COMMAND = [sys.executable, "-m", "scripts.benchmarks", "--rounds", "1", "--seconds", "0.1"]
 
 
 def environment(folder):
@@ -152,7 +152,9 @@ def test_peers_that_are_missing_are_named(monkeypatch, capsys):
     assert "lwIP is left out: liblwip-dev is not installed" in without.notes()
 
 
-@pytest.mark.parametrize("part", [tcp.PART, loss.PART, web.PART], ids=lambda part: part.name)
+@pytest.mark.parametrize(
+    "part", [tcp.PART, virtual.PART, loss.PART, web.PART], ids=lambda part: part.name
+)
 def test_every_goal_is_a_figure_of_a_workload(part):
     for goal in part.goals:
         figure, variant, last = goal.name.rsplit(".", 2)
@@ -160,6 +162,27 @@ def test_every_goal_is_a_figure_of_a_workload(part):
         workload = next(w for w in part.workloads if figure.startswith(w.name))
         assert variant in part.variants_of(workload)
         assert last.removeprefix("ratio_") in {*part.references, part.yardstick, *UNITS}
+
+
+def test_connections_and_simulated_segments_are_measured_without_a_device(tmp_path):
+    figures = tmp_path / "figures.json"
+    command = [*COMMAND, "--virtual", "--connections", "100", "--scale", "0.02"]
+    done = call([*command, "--json", str(figures)], env=environment(tmp_path))
+    assert done.returncode == 0, done.stderr
+    values = json.loads(figures.read_text())["figures"]
+    assert 1_000 < values["many.memory.tunstack.bytes"] < 20_000
+    assert values["many.segment.at_10.tunstack.microseconds"] > 0
+    assert values["many.segment.at_100.python.ratio_tunstack"] > 0
+    assert "many.segment.growth.tunstack.ratio" not in values
+    assert values["simulator.bulk.tunstack.per_second"] > 0
+
+
+@pytest.mark.parametrize("option", ["--rounds", "--seconds", "--scale", "--connections"])
+def test_amounts_must_be_above_nothing(option, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        parse_arguments([option, "0"])
+    assert stopped.value.code == 2
+    assert f"{option} must be above 0" in capsys.readouterr().err
 
 
 def test_lossy_transfers_are_compared_with_the_kernels_own(tmp_path):
