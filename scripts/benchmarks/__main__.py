@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scripts.benchmarks import loss, measure, peers, report, tcp, virtual, web
+from scripts.benchmarks import chart, loss, measure, peers, report, tcp, virtual, web
 from scripts.benchmarks.figures import Effort, Part, Request
 from scripts.benchmarks.measure import Sample
 from scripts.benchmarks.network import ROOT, BenchError, compile_programs
@@ -58,7 +58,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--write",
         action="store_true",
-        help="write docs/performance.md; chapters that are not measured stay",
+        help="write docs/performance.md and its picture; chapters that are not measured stay",
     )
     parser.add_argument("--rounds", type=int, metavar="N", help="measure everything N times")
     parser.add_argument(
@@ -161,6 +161,9 @@ def run(options: argparse.Namespace) -> None:
     if options.json:
         report.write_json(options.json, measured, about)
     if options.write:
+        for part_measured in measured:
+            if part_measured.part.name == tcp.PART.name:
+                chart.draw(PAGE.with_name(report.PICTURE), part_measured.results)
         report.write_markdown(PAGE, [part.title for part in PARTS], measured, about)
 
 

@@ -38,14 +38,16 @@ def run(
     client = Client(request.programs)
     samples = []
     with part.open(request) as setting:
+        before = client.wake_up()
         for number in range(effort.rounds):
             for workload in part.workloads:
                 variants = [v for v in part.variants_of(workload) if v in request.variants]
                 for variant in _alternating(variants, number):
-                    before = client.wake_up()
                     result = setting.measure(workload, variant, number, effort)
-                    latencies = (before, client.wake_up())
+                    after = client.wake_up()
+                    latencies = (before, after)
                     samples.append(Sample(workload.name, variant, number, result, latencies))
+                    before = after
                     progress(samples[-1])
     return samples, setting.counts
 

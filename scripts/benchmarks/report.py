@@ -15,10 +15,21 @@ import rich.table
 from rich import box
 from rich.console import Console
 
+from scripts.benchmarks import chart
 from scripts.benchmarks.figures import UNITS, Effort, Goal, Part
 from scripts.benchmarks.results import Results, Row
 
 WIDTH = 140  # characters that the widest table needs
+
+PICTURE = "performance.svg"
+"""Beside the page."""
+
+SHOWN = f"""\
+![{chart.ALT}]({PICTURE})
+
+One is the kernel's speed from kernel to kernel; for round trips it is the kernel's time beside
+that of the others. Longer bars are better.
+"""
 
 Counts = Mapping[str, Mapping[str, int]]
 
@@ -209,7 +220,7 @@ def write_markdown(
     path: Path, titles: Sequence[str], measured: Sequence[Measured], about: Mapping[str, Any]
 ) -> None:
     """Writes the page of the documentation, with chapters in the order of `titles`; those
-    that were not measured stay as they are.
+    that were not measured stay as they are, and so does the picture.
     """
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     chapters = {
@@ -219,7 +230,8 @@ def write_markdown(
     chapters |= {part.part.title: part.chapter(about) for part in measured}
     kept = [title for title in chapters if title not in titles]
     ordered = [chapters[title] for title in [*titles, *kept] if title in chapters]
-    path.write_text("\n".join([ABOUT, *ordered]), encoding="utf-8")
+    shown = [SHOWN] if path.with_name(PICTURE).exists() else []
+    path.write_text("\n".join([ABOUT, *shown, *ordered]), encoding="utf-8")
 
 
 def _markdown_row(cells: Sequence[str]) -> str:

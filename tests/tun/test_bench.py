@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.benchmarks import loss, peers, report, tcp, virtual, web
+from scripts.benchmarks import chart, loss, peers, report, tcp, virtual, web
 from scripts.benchmarks.__main__ import parse_arguments
 from scripts.benchmarks.figures import UNITS, Effort, Goal
 from scripts.benchmarks.measure import Sample
@@ -46,23 +46,26 @@ def needs(goal, variants):
     return any(f".ratio_{variant}" in goal.name for variant in variants)
 
 
-def test_a_run_yields_every_figure_and_leaves_nothing(tmp_path):
+def test_a_run_measures_every_variant_and_leaves_nothing(tmp_path):
     require("gcc")
     figures = tmp_path / "figures.json"
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    command = [*COMMAND, "--tcp", "--json", str(figures)]
+    names = ("bulk.down", "round_trip.apart", "connections.parallel")
+    chosen = [word for name in names for word in ("--only", name)]
+    command = [*COMMAND, "--tcp", *chosen, "--json", str(figures)]
     done = call(command, env=environment(scratch), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     document = json.loads(figures.read_text())
     missing = peers.missing()
-    for workload in tcp.PART.workloads:
+    for workload in (workload for workload in tcp.PART.workloads if workload.name in names):
         for variant in set(workload.variants) - {"veth"} - missing.keys():
             assert document["figures"][f"{workload.figures[0].name}.{variant}.ratio_veth"] > 0
         assert workload.name.partition(".")[0] in done.stdout
     expected = {
         goal.name
         for goal in tcp.PART.goals
+        if goal.name.startswith(names)
         if (goal.without in missing if goal.without else not needs(goal, missing))
     }
     assert expected == set(document["goals"])
@@ -221,6 +224,29 @@ def measured(part, *values):
     ]
     assert figure.more_is_better
     return Measured(Results(part, samples), {}, Effort(rounds=1), 0.0, {})
+
+
+def test_the_picture_has_every_variant_and_is_the_same_for_the_same_figures(tmp_path):
+    samples = [sample(name, 0, trips, 5) for name, trips in (("veth", 20), ("busy", 50))]
+    results = Results(tcp.PART, samples)
+    assert [panel.speeds for panel in chart.panels(results)] == [{"busy": 0.4}]
+    assert [panel.goals for panel in chart.panels(results)] == [{"busy": 0.5}]
+    first, second = tmp_path / "first.svg", tmp_path / "second.svg"
+    chart.draw(first, results)
+    chart.draw(second, results)
+    assert first.read_bytes() == second.read_bytes()
+    for words in ("round trip, two processors, median", "busy", "0.40", "goal"):
+        assert f">{words}<" in first.read_text()
+
+
+def test_the_page_shows_the_picture_beside_it(tmp_path):
+    page = tmp_path / "page.md"
+    about = report.environment("scripts/bench")
+    report.write_markdown(page, [loss.PART.title], [measured(loss.PART, 2e6, 3e6)], about)
+    assert report.PICTURE not in page.read_text()
+    (tmp_path / report.PICTURE).touch()
+    report.write_markdown(page, [loss.PART.title], [], about)
+    assert f"]({report.PICTURE})" in page.read_text()
 
 
 def test_chapters_that_were_not_measured_stay(tmp_path):
