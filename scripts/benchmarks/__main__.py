@@ -1,6 +1,6 @@
 """Compares our stack with others on this machine, in one run: TCP over TUN with the kernel's
-over veth, lwIP and gVisor; very many connections, and a simulated network; transfers over a
-link that loses packets; and HTTP with hypercorn's.
+over veth, lwIP and gVisor; the memory of idle connections; very many connections, and a
+simulated network; transfers over a link that loses packets; and HTTP with hypercorn's.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scripts.benchmarks import chart, loss, measure, peers, report, tcp, virtual, web
+from scripts.benchmarks import chart, idle, loss, measure, peers, report, tcp, virtual, web
 from scripts.benchmarks.figures import Effort, Part, Request
 from scripts.benchmarks.measure import Sample
 from scripts.benchmarks.network import ROOT, BenchError, compile_programs
@@ -24,7 +24,7 @@ from scripts.benchmarks.results import Results
 from stack.errors import UsageError
 
 PAGE = ROOT / "docs" / "performance.md"
-PARTS = (tcp.PART, virtual.PART, loss.PART, web.PART)
+PARTS = (tcp.PART, idle.PART, virtual.PART, loss.PART, web.PART)
 
 EXAMPLES = """examples:
   scripts/bench                              everything, in about twelve minutes

@@ -118,10 +118,16 @@ class Server:
         counts: dict[str, int] = json.loads(self.process.stdout.readline() or "{}")
         return counts
 
+    def resident(self) -> int:
+        """Bytes of it that are in memory."""
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii").split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
     def place(self, processors: Iterable[int]) -> None:
         """Has all its threads run on these processors only."""
         for task in tasks(self.process.pid):
-            os.sched_setaffinity(task, processors)
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(task, processors)
 
     def close(self) -> None:
         try:
@@ -152,6 +158,16 @@ class Namespace:
 
     def close(self) -> None:
         self._exits.close()
+
+    @contextmanager
+    def for_a_while(self) -> Iterator[None]:
+        """Ends the servers that are started meanwhile."""
+        outer, self._exits = self._exits, ExitStack()
+        try:
+            with self._exits:
+                yield
+        finally:
+            self._exits = outer
 
     @contextmanager
     def closed_on_failure(self) -> Iterator[None]:

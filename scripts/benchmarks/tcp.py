@@ -68,7 +68,7 @@ GOALS = (
 
 PART = Part(
     name="tcp",
-    title="TCP beside the kernel's and others",
+    title="TCP beside the kernel's",
     text=TEXT,
     variants={
         "veth": "kernel",

@@ -36,7 +36,30 @@ COUNTING = OURS.keys()
 ENVIRONMENTS = {"python": {"TUNSTACK_FASTPATH": "0"}}
 
 
-class Networks(Namespace):
+class Servers(Namespace):
+    """Starts the server of a variant behind a link of its own."""
+
+    def start(self, variant: str, number: int, request: Request) -> Server:
+        """`number` tells its link from others."""
+        veth, tun = (_subnet(network, number) for network in ("198.51.100.0/24", "192.0.2.0/24"))
+        match variant:
+            case "veth" | "veth_plain":
+                program = str(request.programs / "server")
+                return self.beyond_veth(variant, veth, [program], offload=variant == "veth")
+            case "asyncio":
+                command = [*module_command(SERVER), "--kernel"]
+                command += profiling(request.profile, variant)
+                return self.beyond_veth(variant, veth, command, env=paths())
+            case "blocking":
+                return self.beyond_tun(variant, tun, module_command(BLOCKING))
+            case "lwip" | "gvisor":
+                program = str(request.programs / variant)
+                return self.beyond_tun(variant, tun, [program], open_device=open_bare_tun)
+        command = [*module_command(SERVER), *OURS[variant], *profiling(request.profile, variant)]
+        return self.beyond_tun(variant, tun, command, **ENVIRONMENTS.get(variant, {}))
+
+
+class Networks(Servers):
     """Servers beside each other, each behind a link of its own.
 
     client ── veth 198.51.100.1  │ 198.51.100.2  ── kernel's sockets    (another namespace)
@@ -50,24 +73,7 @@ class Networks(Namespace):
         self._servers: dict[str, Server] = {}
         with self.closed_on_failure():
             for number, variant in enumerate(request.variants):
-                self._servers[variant] = self._start(variant, number, request)
-
-    def _start(self, variant: str, number: int, request: Request) -> Server:
-        veth, tun = (_subnet(network, number) for network in ("198.51.100.0/24", "192.0.2.0/24"))
-        program = str(request.programs / ("server" if variant.startswith("veth") else variant))
-        match variant:
-            case "veth" | "veth_plain":
-                return self.beyond_veth(variant, veth, [program], offload=variant == "veth")
-            case "asyncio":
-                command = [*module_command(SERVER), "--kernel"]
-                command += profiling(request.profile, variant)
-                return self.beyond_veth(variant, veth, command, env=paths())
-            case "blocking":
-                return self.beyond_tun(variant, tun, module_command(BLOCKING))
-            case "lwip" | "gvisor":
-                return self.beyond_tun(variant, tun, [program], open_device=open_bare_tun)
-        command = [*module_command(SERVER), *OURS[variant], *profiling(request.profile, variant)]
-        return self.beyond_tun(variant, tun, command, **ENVIRONMENTS.get(variant, {}))
+                self._servers[variant] = self.start(variant, number, request)
 
     def measure(
         self, workload: ClientWorkload, variant: str, number: int, effort: Effort
