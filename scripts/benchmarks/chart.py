@@ -14,7 +14,10 @@ TITLE = 0.6  # inches that a panel takes besides its bars
 LEGEND = 0.3  # inches below all panels
 
 KERNELS, OURS, OTHERS, GOAL = "#9aa0a6", "#1a73e8", "#e8833a", "black"
-COLOURS = {"veth_plain": KERNELS, "asyncio": KERNELS, "lwip": OTHERS, "gvisor": OTHERS}
+COLOURS = {
+    **dict.fromkeys(("veth_plain", "asyncio"), KERNELS),
+    **dict.fromkeys(("lwip", "gvisor", "gvisor_plain"), OTHERS),
+}
 """Of the variants; ours have the one that is left."""
 
 

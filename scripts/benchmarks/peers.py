@@ -17,13 +17,14 @@ BUILD_LIMIT = 600  # seconds: the first build of gVisor on a small machine is sl
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A stack that may be missing: the variant's name, the packages that bring it, whether
-    they are there, and what builds our program on it.
+    """A stack that may be missing: the variants that need it, the packages that bring it,
+    whether they are there, and our program on it with what builds that.
     """
 
-    variant: str
+    variants: tuple[str, ...]
     packages: str
     is_present: Callable[[], bool]
+    program: str
     build: Callable[[Path], None]
 
 
@@ -36,9 +37,9 @@ def _build_lwip(program: Path) -> None:
 def _build_gvisor(program: Path) -> None:
     environment = {**os.environ, "GO111MODULE": "off", "GOPATH": str(GO_SOURCES), "GOFLAGS": ""}
     environment.setdefault("GOCACHE", str(Path.home() / ".cache/go-build"))
-    command = ["go", "build", "-o", str(program), str(HERE / "gvisor_server.go")]
     done = subprocess.run(
-        command,
+        ["go", "build", "-o", str(program), "."],
+        cwd=HERE / "gvisor",
         check=False,
         capture_output=True,
         text=True,
@@ -46,20 +47,22 @@ def _build_gvisor(program: Path) -> None:
         timeout=BUILD_LIMIT,
     )
     if done.returncode:
-        raise BenchError(f"go cannot build gvisor_server.go:\n{done.stderr}")
+        raise BenchError(f"go cannot build the server on gVisor:\n{done.stderr}")
 
 
 PEERS = (
     Peer(
-        "lwip",
+        ("lwip",),
         "liblwip-dev",
         (LWIP_HEADERS / "lwip" / "tcp.h").exists,
+        "lwip",
         _build_lwip,
     ),
     Peer(
-        "gvisor",
+        ("gvisor", "gvisor_plain"),
         "golang-go golang-gvisor-gvisor-dev",
         lambda: GVISOR.exists() and shutil.which("go") is not None,
+        "gvisor",
         _build_gvisor,
     ),
 )
@@ -67,11 +70,12 @@ PEERS = (
 
 def missing() -> dict[str, str]:
     """The packages of the variants that cannot be measured here."""
-    return {peer.variant: peer.packages for peer in PEERS if not peer.is_present()}
+    absent = [peer for peer in PEERS if not peer.is_present()]
+    return {variant: peer.packages for peer in absent for variant in peer.variants}
 
 
 def compile_peers(folder: Path, variants: Collection[str]) -> None:
     """Builds those of our programs on other stacks that `variants` need."""
     for peer in PEERS:
-        if peer.variant in variants:
-            peer.build(folder / peer.variant)
+        if set(peer.variants) & set(variants):
+            peer.build(folder / peer.program)

@@ -256,6 +256,6 @@ def write_json(path: Path, measured: Sequence[Measured], about: Mapping[str, Any
         },
         "missing": {v: packages for part in measured for v, packages in part.missing.items()},
         "samples": [asdict(sample) for part in measured for sample in part.results.samples],
-        "counters": {name: counts for part in measured for name, counts in part.counts.items()},
+        "counters": {part.part.name: part.counts for part in measured},
     }
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

@@ -24,7 +24,9 @@ network namespaces that the script makes and removes. The server is in turn
   packets. Debian's build has fixed its options: windows of 65,535 bytes, no SACK; the program
   raises what can be raised while it runs, the send buffer;
 - **gVisor**: a Go program on gVisor's netstack, as Debian's golang-gvisor-gvisor-dev has it,
-  in plain packets, since its endpoint has offload on packet sockets only.
+  with offload: its own endpoint for descriptors has that on sockets only, so the program has
+  one for the TUN device;
+- **gVisor, plain**: the same in plain packets, with netstack's own endpoint.
 
 *Down* is from server to client. CPU is what client and server use on all processors for a
 gigabyte, the kernel's work for them included. *In C* is the share of the segments, both
@@ -81,6 +83,7 @@ PART = Part(
         "blocking": "blocking",
         "lwip": "lwIP",
         "gvisor": "gVisor",
+        "gvisor_plain": "gVisor, plain",
     },
     workloads=WORKLOADS,
     goals=GOALS,

@@ -52,9 +52,13 @@ class Servers(Namespace):
                 return self.beyond_veth(variant, veth, command, env=paths())
             case "blocking":
                 return self.beyond_tun(variant, tun, module_command(BLOCKING))
-            case "lwip" | "gvisor":
-                program = str(request.programs / variant)
-                return self.beyond_tun(variant, tun, [program], open_device=open_bare_tun)
+            case "lwip" | "gvisor_plain":
+                command = [str(request.programs / "lwip")]
+                if variant == "gvisor_plain":
+                    command = [str(request.programs / "gvisor"), "--plain"]
+                return self.beyond_tun(variant, tun, command, open_device=open_bare_tun)
+            case "gvisor":
+                return self.beyond_tun(variant, tun, [str(request.programs / "gvisor")])
         command = [*module_command(SERVER), *OURS[variant], *profiling(request.profile, variant)]
         return self.beyond_tun(variant, tun, command, **ENVIRONMENTS.get(variant, {}))
 

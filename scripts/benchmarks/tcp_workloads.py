@@ -34,7 +34,7 @@ class ClientWorkload(Workload):
     arguments: Callable[[str, Effort], list[str]]
 
 
-BULK = ("veth", "veth_plain", "offload", "plain", "python", "lwip", "gvisor")
+BULK = ("veth", "veth_plain", "offload", "plain", "python", "lwip", "gvisor", "gvisor_plain")
 ROUND_TRIP = ("veth", "offload", "plain", "lwip", "gvisor")
 CONNECTIONS = ("veth", "asyncio", "offload", "plain", "blocking", "lwip", "gvisor")
 

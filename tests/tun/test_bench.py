@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.benchmarks import chart, loss, peers, report, tcp, virtual, web
+from scripts.benchmarks import chart, idle, loss, peers, report, tcp, virtual, web
 from scripts.benchmarks.__main__ import parse_arguments
 from scripts.benchmarks.figures import UNITS, Effort, Goal
 from scripts.benchmarks.measure import Sample
@@ -79,7 +79,7 @@ def test_offload_moves_super_segments_both_ways(tmp_path):
     command = [*COMMAND, "--only", "bulk", "--variant", "offload", "--variant", "plain"]
     done = call([*command, "--json", str(figures)], env=environment(tmp_path))
     assert done.returncode == 0, done.stderr
-    counts = json.loads(figures.read_text())["counters"]
+    counts = json.loads(figures.read_text())["counters"]["tcp"]
     for way in ("down", "up"):
         assert counts["offload"][f"{way}.bytes"] > 20_000 * counts["offload"][f"{way}.segments"]
         assert counts["plain"][f"{way}.bytes"] <= 1_460 * counts["plain"][f"{way}.segments"]
@@ -145,18 +145,19 @@ def test_a_goal_stands_in_for_those_of_a_peer_that_is_missing():
 
 
 def test_peers_that_are_missing_are_named(monkeypatch, capsys):
-    lwip = replace(peers.PEERS[0], is_present=lambda: False)
-    monkeypatch.setattr(peers, "PEERS", (lwip,))
+    absent = tuple(replace(peer, is_present=lambda: False) for peer in peers.PEERS)
+    monkeypatch.setattr(peers, "PEERS", absent)
     with pytest.raises(SystemExit) as stopped:
         parse_arguments(["--variant", "lwip"])
     assert stopped.value.code == 2
     assert "lwip cannot be measured: install liblwip-dev" in capsys.readouterr().err
     without = Measured(Results(tcp.PART, []), {}, Effort(rounds=1), 0.0, peers.missing())
     assert "lwIP is left out: liblwip-dev is not installed" in without.notes()
+    assert {"lwip", "gvisor", "gvisor_plain"} == peers.missing().keys() <= tcp.PART.variants.keys()
 
 
 @pytest.mark.parametrize(
-    "part", [tcp.PART, virtual.PART, loss.PART, web.PART], ids=lambda part: part.name
+    "part", [tcp.PART, idle.PART, virtual.PART, loss.PART, web.PART], ids=lambda part: part.name
 )
 def test_every_goal_is_a_figure_of_a_workload(part):
     for goal in part.goals:
@@ -178,6 +179,19 @@ def test_connections_and_simulated_segments_are_measured_without_a_device(tmp_pa
     assert values["many.segment.at_100.python.ratio_tunstack"] > 0
     assert "many.segment.growth.tunstack.ratio" not in values
     assert values["simulator.bulk.tunstack.per_second"] > 0
+
+
+def test_idle_connections_of_every_stack_are_held_and_weighed(tmp_path):
+    figures = tmp_path / "figures.json"
+    command = [*COMMAND, "--idle", "--seconds", "5", "--connections", "200"]
+    done = call([*command, "--json", str(figures)], env=environment(tmp_path))
+    assert done.returncode == 0, done.stderr
+    document = json.loads(figures.read_text())
+    present = idle.PART.variants.keys() - peers.missing().keys()
+    for variant in present:
+        assert document["figures"][f"idle.memory.{variant}.bytes"] > 0
+    assert {sample["result"]["count"] for sample in document["samples"]} == {200}
+    assert not processes_of(tmp_path)
 
 
 @pytest.mark.parametrize("option", ["--rounds", "--seconds", "--scale", "--connections"])

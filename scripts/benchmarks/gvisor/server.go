@@ -1,6 +1,6 @@
 // Echo, discard and chargen on gVisor's netstack, on a TUN device.
 //
-//	gvisor --descriptor N --address A.B.C.D/LENGTH
+//	gvisor [--plain] --descriptor N --address A.B.C.D/LENGTH
 //
 // Says "ready" when it listens, and ends when its input does.
 package main
@@ -105,7 +105,19 @@ func serve(s *stack.Stack, port uint16, application func(net.Conn)) {
 	}()
 }
 
-func newStack(descriptor int, own net.IP, length int) *stack.Stack {
+// With plain packets by netstack's own endpoint, else with offload by ours.
+func newEndpoint(descriptor int, plain bool) stack.LinkEndpoint {
+	if !plain {
+		return newOffloadLink(descriptor)
+	}
+	endpoint, err := fdbased.New(&fdbased.Options{FDs: []int{descriptor}, MTU: mtu})
+	if err != nil {
+		fail("the device", err)
+	}
+	return endpoint
+}
+
+func newStack(endpoint stack.LinkEndpoint, own net.IP, length int) *stack.Stack {
 	s := stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol},
@@ -118,10 +130,6 @@ func newStack(descriptor int, own net.IP, length int) *stack.Stack {
 		if err := s.SetTransportProtocolOption(tcp.ProtocolNumber, option); err != nil {
 			fail("option", err)
 		}
-	}
-	endpoint, problem := fdbased.New(&fdbased.Options{FDs: []int{descriptor}, MTU: mtu})
-	if problem != nil {
-		fail("the device", problem)
 	}
 	if err := s.CreateNIC(nic, endpoint); err != nil {
 		fail("the device", err)
@@ -141,6 +149,7 @@ func newStack(descriptor int, own net.IP, length int) *stack.Stack {
 }
 
 func main() {
+	plain := flag.Bool("plain", false, "without offload, on a device without a virtio header")
 	descriptor := flag.Int("descriptor", -1, "of the TUN device")
 	address := flag.String("address", "", "with its prefix length")
 	flag.Parse()
@@ -149,7 +158,7 @@ func main() {
 		fail("--descriptor and --address are needed", err)
 	}
 	length, _ := network.Mask.Size()
-	s := newStack(*descriptor, own, length)
+	s := newStack(newEndpoint(*descriptor, *plain), own, length)
 	serve(s, 7, echo)
 	serve(s, 9, discard)
 	serve(s, 19, chargen)
