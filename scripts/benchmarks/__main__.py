@@ -88,7 +88,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     if options.write and (options.only or options.variant or options.profile):
         parser.error("--write needs all workloads and variants, without --profile")
     for variant in set(options.variant or ()) & peers.missing().keys():
-        parser.error(f"{variant} cannot be measured: install {peers.missing()[variant]}")
+        parser.error(f"{variant} cannot be measured: {peers.missing()[variant]}")
     if not _chosen(options):
         parser.error(f"no such workload, or not in that variant; there are {names}")
     return options
@@ -145,7 +145,7 @@ def run(options: argparse.Namespace) -> None:
         compile_programs(Path(folder))
         chosen = _chosen(options)
         wanted = {variant for part in chosen for variant in _variants(part, options)}
-        peers.compile_peers(Path(folder), wanted - missing.keys())
+        missing |= peers.compile_peers(Path(folder), wanted - missing.keys())
         for part in chosen:
             variants = _variants(part, options)
             present = tuple(variant for variant in variants if variant not in missing)

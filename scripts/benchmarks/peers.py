@@ -2,12 +2,12 @@
 
 import os
 import shutil
-import subprocess
+import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.benchmarks.network import HERE, BenchError, compile_c
+from scripts.benchmarks.network import HERE, BenchError, compile_c, run
 
 LWIP_HEADERS = Path("/usr/include/lwip")
 GO_SOURCES = Path("/usr/share/gocode")
@@ -37,17 +37,9 @@ def _build_lwip(program: Path) -> None:
 def _build_gvisor(program: Path) -> None:
     environment = {**os.environ, "GO111MODULE": "off", "GOPATH": str(GO_SOURCES), "GOFLAGS": ""}
     environment.setdefault("GOCACHE", str(Path.home() / ".cache/go-build"))
-    done = subprocess.run(
-        ["go", "build", "-o", str(program), "."],
-        cwd=HERE / "gvisor",
-        check=False,
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=BUILD_LIMIT,
-    )
-    if done.returncode:
-        raise BenchError(f"go cannot build the server on gVisor:\n{done.stderr}")
+    sources = sorted(map(str, (HERE / "gvisor").glob("*.go")))
+    command = ["go", "build", "-o", str(program), *sources]
+    run(command, BUILD_LIMIT, environment=environment)
 
 
 PEERS = (
@@ -69,13 +61,22 @@ PEERS = (
 
 
 def missing() -> dict[str, str]:
-    """The packages of the variants that cannot be measured here."""
+    """Why variants cannot be measured here, for those."""
     absent = [peer for peer in PEERS if not peer.is_present()]
-    return {variant: peer.packages for peer in absent for variant in peer.variants}
+    return {v: f"{peer.packages} is not installed" for peer in absent for v in peer.variants}
 
 
-def compile_peers(folder: Path, variants: Collection[str]) -> None:
-    """Builds those of our programs on other stacks that `variants` need."""
+def compile_peers(folder: Path, variants: Collection[str]) -> dict[str, str]:
+    """Builds those of our programs on other stacks that `variants` need; returns why variants
+    cannot be measured, since another version of a package may not fit our program.
+    """
+    failed = {}
     for peer in PEERS:
         if set(peer.variants) & set(variants):
-            peer.build(folder / peer.program)
+            try:
+                peer.build(folder / peer.program)
+            except BenchError as error:
+                print(f"bench: {error}", file=sys.stderr)
+                reason = f"our program does not build on this version of {peer.packages}"
+                failed |= dict.fromkeys(peer.variants, reason)
+    return failed

@@ -81,7 +81,7 @@ class Table:
 @dataclass(frozen=True, slots=True)
 class Measured:
     """A part with its figures, what servers counted, the share of the processors that other
-    programs used meanwhile (0 to 1), and the packages of variants that are not here.
+    programs used meanwhile (0 to 1), and why variants are missing.
     """
 
     results: Results
@@ -98,8 +98,8 @@ class Measured:
         """What helps to judge the figures: the size of segments, the state of the machine."""
         lines = [
             *(
-                f"{self.part.variants[variant]} is left out: {packages} is not installed"
-                for variant, packages in self.missing.items()
+                f"{self.part.variants[variant]} is left out: {reason}"
+                for variant, reason in self.missing.items()
             ),
             *self._segments(),
             *self._latencies(),
@@ -254,7 +254,7 @@ def write_json(path: Path, measured: Sequence[Measured], about: Mapping[str, Any
             for part in measured
             for goal, value in part.results.goals()
         },
-        "missing": {v: packages for part in measured for v, packages in part.missing.items()},
+        "missing": {v: reason for part in measured for v, reason in part.missing.items()},
         "samples": [asdict(sample) for part in measured for sample in part.results.samples],
         "counters": {part.part.name: part.counts for part in measured},
     }

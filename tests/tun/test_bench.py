@@ -12,6 +12,7 @@ from scripts.benchmarks import chart, idle, loss, peers, report, tcp, virtual, w
 from scripts.benchmarks.__main__ import parse_arguments
 from scripts.benchmarks.figures import UNITS, Effort, Goal
 from scripts.benchmarks.measure import Sample
+from scripts.benchmarks.network import BenchError
 from scripts.benchmarks.report import Measured
 from scripts.benchmarks.results import Results
 from tests.support.playground import call, eventually, require
@@ -150,7 +151,7 @@ def test_peers_that_are_missing_are_named(monkeypatch, capsys):
     with pytest.raises(SystemExit) as stopped:
         parse_arguments(["--variant", "lwip"])
     assert stopped.value.code == 2
-    assert "lwip cannot be measured: install liblwip-dev" in capsys.readouterr().err
+    assert "lwip cannot be measured: liblwip-dev is not installed" in capsys.readouterr().err
     without = Measured(Results(tcp.PART, []), {}, Effort(rounds=1), 0.0, peers.missing())
     assert "lwIP is left out: liblwip-dev is not installed" in without.notes()
     assert {"lwip", "gvisor", "gvisor_plain"} == peers.missing().keys() <= tcp.PART.variants.keys()
@@ -238,6 +239,18 @@ def measured(part, *values):
     ]
     assert figure.more_is_better
     return Measured(Results(part, samples), {}, Effort(rounds=1), 0.0, {})
+
+
+def test_a_peer_that_does_not_build_is_left_out(monkeypatch, tmp_path, capsys):
+    def fail(program):
+        raise BenchError(f"no header for {program.name}")
+
+    lwip = replace(peers.PEERS[0], build=fail)
+    monkeypatch.setattr(peers, "PEERS", (lwip,))
+    assert not peers.compile_peers(tmp_path, ["gvisor"])
+    reasons = peers.compile_peers(tmp_path, ["lwip"])
+    assert reasons == {"lwip": "our program does not build on this version of liblwip-dev"}
+    assert "bench: no header for lwip" in capsys.readouterr().err
 
 
 def test_the_picture_has_every_variant_and_is_the_same_for_the_same_figures(tmp_path):
