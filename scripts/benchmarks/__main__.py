@@ -8,7 +8,7 @@ import shlex
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,6 +87,9 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
             parser.error(f"--{name} must be above 0")
     if options.write and (options.only or options.variant or options.profile):
         parser.error("--write needs all workloads and variants, without --profile")
+    for file in filter(None, (options.json, options.profile)):
+        if not file.absolute().parent.is_dir():
+            parser.error(f"{file}: there is no such folder")
     for variant in set(options.variant or ()) & peers.missing().keys():
         parser.error(f"{variant} cannot be measured: {peers.missing()[variant]}")
     if not _chosen(options):
@@ -130,32 +133,35 @@ def _show(sample: Sample) -> None:
     values = ", ".join(f"{name} {value:g}" for name, value in sample.result.items())
     before, after = sample.wake_up
     print(
-        f"{sample.round + 1:>3}  {sample.workload:<22} {sample.variant:<9} {values:<44}"
+        f"{sample.round + 1:>3}  {sample.workload:<22} {sample.variant:<12} {values:<44}"
         f" wake-up {before:.1f} {after:.1f} µs",
         flush=True,
     )
 
 
+def _measure(
+    part: Part, options: argparse.Namespace, folder: Path, missing: Mapping[str, str]
+) -> Measured:
+    variants = _variants(part, options)
+    present = tuple(variant for variant in variants if variant not in missing)
+    profile = options.profile.absolute() if options.profile else None
+    contention = Contention()
+    effort = _effort(part, options)
+    samples, counts = measure.run(part, Request(folder, present, profile), effort, _show)
+    absent = {variant: missing[variant] for variant in variants if variant in missing}
+    return Measured(Results(part, samples), counts, effort, contention.share(), absent)
+
+
 def run(options: argparse.Namespace) -> None:
     about = report.environment(shlex.join(["scripts/bench", *sys.argv[1:]]))
-    profile = options.profile.absolute() if options.profile else None
+    chosen = _chosen(options)
+    wanted = {variant for part in chosen for variant in _variants(part, options)}
     missing = peers.missing()
-    measured = []
-    with tempfile.TemporaryDirectory(prefix="tunstack-bench-") as folder:
-        compile_programs(Path(folder))
-        chosen = _chosen(options)
-        wanted = {variant for part in chosen for variant in _variants(part, options)}
-        missing |= peers.compile_peers(Path(folder), wanted - missing.keys())
-        for part in chosen:
-            variants = _variants(part, options)
-            present = tuple(variant for variant in variants if variant not in missing)
-            request = Request(Path(folder), present, profile)
-            contention = Contention()
-            effort = _effort(part, options)
-            samples, counts = measure.run(part, request, effort, _show)
-            results = Results(part, samples)
-            absent = {variant: missing[variant] for variant in variants if variant in missing}
-            measured.append(Measured(results, counts, effort, contention.share(), absent))
+    with tempfile.TemporaryDirectory(prefix="tunstack-bench-") as name:
+        folder = Path(name)
+        compile_programs(folder)
+        missing |= peers.compile_peers(folder, wanted - missing.keys())
+        measured = [_measure(part, options, folder, missing) for part in chosen]
     for part_measured in measured:
         report.print_tables(part_measured, Console())
     if options.json:

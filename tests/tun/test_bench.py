@@ -182,6 +182,13 @@ def test_connections_and_simulated_segments_are_measured_without_a_device(tmp_pa
     assert values["simulator.bulk.tunstack.per_second"] > 0
 
 
+def test_a_folder_that_does_not_exist_is_named_before_anything_is_measured(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        parse_arguments(["--json", "nowhere/figures.json"])
+    assert stopped.value.code == 2
+    assert "nowhere/figures.json: there is no such folder" in capsys.readouterr().err
+
+
 def test_idle_connections_of_every_stack_are_held_and_weighed(tmp_path):
     figures = tmp_path / "figures.json"
     command = [*COMMAND, "--idle", "--seconds", "5", "--connections", "200"]
