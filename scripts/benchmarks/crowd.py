@@ -41,6 +41,9 @@ TOGETHER = 10
 """Segments that come in one batch, each for another connection: with few connections as with
 many, so that the work is the same."""
 
+TURNS = 20
+"""Each long enough that its first segments, which find cold caches, do not count."""
+
 ACKNOWLEDGED = 250_000
 """µs after which every delayed acknowledgement has been sent."""
 
@@ -154,19 +157,20 @@ async def measure_memory(count: int) -> dict[str, float]:
 
 
 class Costs:
-    """A host alone, in virtual time, whose connections are read by nobody."""
+    """A host alone with `count` connections, in virtual time, which nobody reads."""
 
-    def __init__(self, most: int) -> None:
-        self.crowd = Crowd(most)
+    def __init__(self, count: int) -> None:
+        self.crowd = Crowd(count)
         self.host = Host([f"{ADDRESS}/24"], random_bytes=random.Random(1).randbytes)
         self.count = 0
         self._now = 1_000_000
         self._listener: Listener = self.host.listen(None, PORT, backlog=1024)
         self._rng = random.Random(1)
+        self._grow(count)
 
-    def grow(self, count: int) -> None:
-        """Opens connections until there are so many. Each gets a first segment, for which it
-        makes room as it does not for others.
+    def _grow(self, count: int) -> None:
+        """Opens connections. Each gets a first segment, for which it makes room as it does
+        not for others.
         """
         while self.count < count:
             numbers = range(self.count, min(self.count + STEP, count))
@@ -179,13 +183,12 @@ class Costs:
             assert self.count == numbers.stop
             self._talk(numbers)
 
-    def measure(self, segments: int) -> float:
-        """The median time in µs of a segment with one byte for a connection by chance."""
-        times = [
+    def measure(self, segments: int) -> list[float]:
+        """Times in µs of a segment with one byte for a connection by chance."""
+        return [
             self._talk(self._rng.sample(range(self.count), TOGETHER)) / TOGETHER / 1000
             for _ in range(max(segments // TOGETHER, 1))
         ]
-        return median(times)
 
     def _talk(self, numbers: Sequence[int]) -> int:
         """A segment each, and so much time that it is acknowledged; returns the time in ns."""
@@ -209,16 +212,17 @@ class Costs:
 
 
 def measure_costs(segments: int, counts: list[int]) -> dict[str, float]:
-    """µs a segment for each number of connections, which must grow."""
-    costs = Costs(counts[-1])
-    result = {}
-    for count in counts:
-        costs.grow(count)
-        gc.collect()
-        gc.freeze()
-        costs.measure(segments // 10)
-        result[str(count)] = costs.measure(segments)
-    return result
+    """The median µs of a segment for each number of connections, each on a host of its own.
+
+    The hosts take turns: what else the machine does meanwhile is shared by all.
+    """
+    hosts = [Costs(count) for count in counts]
+    memory.settle()
+    times: list[list[float]] = [[] for _ in counts]
+    for _ in range(TURNS):
+        for host, found in zip(hosts, times, strict=True):
+            found += host.measure(segments // TURNS)
+    return {str(count): median(found) for count, found in zip(counts, times, strict=True)}
 
 
 def main() -> None:
