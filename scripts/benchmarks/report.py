@@ -19,7 +19,7 @@ from scripts.benchmarks import chart
 from scripts.benchmarks.figures import UNITS, Effort, Goal, Part
 from scripts.benchmarks.results import Results, Row
 
-WIDTH = 140  # characters that the widest table needs
+WIDTH = 160  # characters that the widest table needs
 
 PICTURE = "performance.svg"
 """Beside the page."""

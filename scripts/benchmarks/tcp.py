@@ -15,11 +15,11 @@ network namespaces that the script makes and removes. The server is in turn
 - **kernel, asyncio**: asyncio protocols on the kernel's sockets, with offloads;
 - **tunstack**: the same asyncio protocols on this stack, behind a TUN device with offload,
   while nobody observes;
-- **plain**: the same without offload, in packets of the MTU, 1500 bytes;
-- **busy**: with offload, and `busy_poll={BUSY_POLL}`;
-- **Python path**: with offload, and every segment in Python (`TUNSTACK_FASTPATH=0`);
-- **blocking**: a loop in Python that accepts a connection, answers it and closes it, with
-  this stack's blocking sockets;
+- **tunstack, plain**: the same without offload, in packets of the MTU, 1500 bytes;
+- **tunstack, busy**: with offload, and `busy_poll={BUSY_POLL}` (µs);
+- **tunstack, Python**: with offload, and every segment in Python (`TUNSTACK_FASTPATH=0`);
+- **tunstack, blocking**: a loop in Python that accepts a connection, answers it and closes
+  it, with this stack's blocking sockets;
 - **lwIP**: a C program on lwIP's raw interface, as Debian's liblwip-dev has it, in plain
   packets. Debian's build has fixed its options: windows of 65,535 bytes, no SACK; the program
   raises what can be raised while it runs, the send buffer;
@@ -77,10 +77,10 @@ PART = Part(
         "veth_plain": "kernel, plain",
         "asyncio": "kernel, asyncio",
         "offload": "tunstack",
-        "plain": "plain",
-        "busy": "busy",
-        "python": "Python path",
-        "blocking": "blocking",
+        "plain": "tunstack, plain",
+        "busy": "tunstack, busy",
+        "python": "tunstack, Python",
+        "blocking": "tunstack, blocking",
         "lwip": "lwIP",
         "gvisor": "gVisor",
         "gvisor_plain": "gVisor, plain",
@@ -89,7 +89,7 @@ PART = Part(
     goals=GOALS,
     open=Networks,
     full=Effort(rounds=5, seconds=1.5, trips=15_000, connections=3_000),
-    quick=Effort(rounds=2, seconds=0.4, trips=3_000, connections=800),
+    quick=Effort(rounds=2, seconds=0.3, trips=2_000, connections=500),
     alone=Effort(rounds=7, seconds=2.0, trips=20_000, connections=3_000),
     references=("veth_plain", "asyncio", "lwip"),
 )

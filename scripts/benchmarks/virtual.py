@@ -16,8 +16,8 @@ LEAST = 10  # connections
 COUNTS = (LEAST, 100, 1_000, 10_000, 100_000)
 
 TEXT = """\
-A process on one processor, in virtual time and without a device. **Python path** is the same
-with every segment in Python (`TUNSTACK_FASTPATH=0`).
+A process on one processor, in virtual time and without a device. **tunstack, Python** is
+the same with every segment in Python (`TUNSTACK_FASTPATH=0`).
 
 - *Memory*: what an asyncio server holds resident for each connection, while nothing happens
   on 100,000 of them (or on as many as `--connections` says).
@@ -125,7 +125,7 @@ PART = Part(
     name="virtual",
     title="Many connections, and virtual time",
     text=TEXT,
-    variants={"tunstack": "tunstack", "python": "Python path"},
+    variants={"tunstack": "tunstack", "python": "tunstack, Python"},
     workloads=WORKLOADS,
     goals=GOALS,
     open=open_processes,

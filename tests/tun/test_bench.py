@@ -269,7 +269,7 @@ def test_the_picture_has_every_variant_and_is_the_same_for_the_same_figures(tmp_
     chart.draw(first, results)
     chart.draw(second, results)
     assert first.read_bytes() == second.read_bytes()
-    for words in ("round trip, two processors, median", "busy", "0.40", "goal"):
+    for words in ("round trip, two processors, median", "tunstack, busy", "0.40", "goal"):
         assert f">{words}<" in first.read_text()
 
 
