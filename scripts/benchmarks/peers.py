@@ -52,7 +52,7 @@ PEERS = (
     ),
     Peer(
         ("gvisor", "gvisor_plain"),
-        "golang-go golang-gvisor-gvisor-dev",
+        "golang-go and golang-gvisor-gvisor-dev",
         lambda: GVISOR.exists() and shutil.which("go") is not None,
         "gvisor",
         _build_gvisor,
@@ -63,7 +63,7 @@ PEERS = (
 def missing() -> dict[str, str]:
     """Why variants cannot be measured here, for those."""
     absent = [peer for peer in PEERS if not peer.is_present()]
-    return {v: f"{peer.packages} is not installed" for peer in absent for v in peer.variants}
+    return {v: f"it needs {peer.packages}" for peer in absent for v in peer.variants}
 
 
 def compile_peers(folder: Path, variants: Collection[str]) -> dict[str, str]:
