@@ -9,6 +9,7 @@
  *   client trips ADDRESS COUNT SECONDS      one byte there and back, again and again
  *   client connect ADDRESS COUNT PARALLEL SECONDS
  *                                           connections with one byte each way
+ *   client idle ADDRESS COUNT SECONDS       as many, which stay open until input ends
  *   client probe COUNT CPU CPU              wake-ups from one processor to the other
  *
  * Prints one JSON object. Everything ends by itself: after COUNT or SECONDS, whichever
@@ -25,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -90,9 +92,19 @@ static int connect_to(const char *text, uint16_t port)
 
 /* ---- bulk ----------------------------------------------------------------- */
 
+static double seconds_of(struct timeval t)
+{
+    return (double)t.tv_sec + (double)t.tv_usec / 1e6;
+}
+
+/* With the processor's time that this process used: the kernel's work for it is in there. */
 static void print_bulk(uint64_t bytes, int64_t ns)
 {
-    printf("{\"bytes\": %" PRIu64 ", \"seconds\": %.6f}\n", bytes, (double)ns / 1e9);
+    struct rusage used;
+
+    getrusage(RUSAGE_SELF, &used);
+    printf("{\"bytes\": %" PRIu64 ", \"seconds\": %.6f, \"cpu\": %.6f}\n", bytes,
+           (double)ns / 1e9, seconds_of(used.ru_utime) + seconds_of(used.ru_stime));
 }
 
 static size_t read_some(int fd, char *buffer)
@@ -271,6 +283,7 @@ struct race {
     int epoll;
     size_t begun, done, count;
     int64_t end;
+    int keep; /* connections stay open */
 };
 
 static void begin(struct race *r)
@@ -303,35 +316,65 @@ static void answered(struct race *r, int fd)
 
     if (read(fd, &byte, 1) != 1)
         fail("read on a new connection");
-    close(fd);
+    if (!r->keep)
+        close(fd);
     r->done++;
     if (r->begun < r->count && now_ns() < r->end)
         begin(r);
 }
 
-static void connections(const char *address, size_t count, size_t parallel, const char *seconds)
+static void run_race(struct race *r, const char *address, size_t parallel, const char *seconds)
 {
-    struct race r = {.address = address_of(address, ECHO), .epoll = epoll_create1(0)};
     struct epoll_event events[64];
-    int64_t start = now_ns();
 
-    if (r.epoll < 0 || parallel > PARALLEL_MAX)
+    r->address = address_of(address, ECHO);
+    r->epoll = epoll_create1(0);
+    if (r->epoll < 0 || parallel > PARALLEL_MAX)
         fail("epoll_create");
-    r.count = count;
-    r.end = start + ns_of(seconds);
-    while (r.begun < parallel && r.begun < count)
-        begin(&r);
-    while (r.done < r.begun) {
-        int i, n = epoll_wait(r.epoll, events, 64, -1);
+    r->end = now_ns() + ns_of(seconds);
+    while (r->begun < parallel && r->begun < r->count)
+        begin(r);
+    while (r->done < r->begun) {
+        int i, n = epoll_wait(r->epoll, events, 64, -1);
 
         for (i = 0; i < n; i++) {
             if (events[i].events & EPOLLOUT)
-                connected(&r, events[i].data.fd);
+                connected(r, events[i].data.fd);
             else
-                answered(&r, events[i].data.fd);
+                answered(r, events[i].data.fd);
         }
     }
+}
+
+static void connections(const char *address, size_t count, size_t parallel, const char *seconds)
+{
+    struct race r = {.count = count};
+    int64_t start = now_ns();
+
+    run_race(&r, address, parallel, seconds);
     printf("{\"count\": %zu, \"seconds\": %.6f}\n", r.done, (double)(now_ns() - start) / 1e9);
+}
+
+static void allow_descriptors(size_t count)
+{
+    struct rlimit limit = {.rlim_cur = count, .rlim_max = count};
+
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        fail("so many descriptors");
+}
+
+/* Who started this process looks at the server meanwhile. */
+static void idle(const char *address, size_t count, const char *seconds)
+{
+    struct race r = {.count = count, .keep = 1};
+    char byte;
+
+    allow_descriptors(count + 64);
+    run_race(&r, address, 64, seconds);
+    printf("{\"count\": %zu}\n", r.done);
+    fflush(stdout);
+    while (read(STDIN_FILENO, &byte, 1) > 0)
+        continue;
 }
 
 /* ---- the machine's state --------------------------------------------------- */
@@ -398,6 +441,8 @@ int main(int argc, char **argv)
         trips(argv[2], (size_t)atol(argv[3]), argv[4]);
     else if (strcmp(what, "connect") == 0 && argc == 6)
         connections(argv[2], (size_t)atol(argv[3]), (size_t)atol(argv[4]), argv[5]);
+    else if (strcmp(what, "idle") == 0 && argc == 5)
+        idle(argv[2], (size_t)atol(argv[3]), argv[4]);
     else if (strcmp(what, "probe") == 0 && argc == 5)
         probe((size_t)atol(argv[2]), atoi(argv[3]), atoi(argv[4]));
     else {

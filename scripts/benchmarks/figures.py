@@ -25,14 +25,16 @@ class Effort:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number that a workload yields; `read` takes it from what was measured."""
+    """A number that a workload yields; `read` takes it from what was measured, where that
+    has it.
+    """
 
     name: str
     title: str
     unit: str
     digits: int
     more_is_better: bool
-    read: Callable[[Result], float]
+    read: Callable[[Result], float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +48,17 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A bound that a figure should keep: at least, or at most."""
+    """A bound that a figure should keep: at least, or at most.
+
+    `aim` is what it is hoped to reach beyond that. One with a variant in `without` counts
+    only where that variant could not be measured, in place of the goals that need it.
+    """
 
     name: str
     bound: float
     at_least: bool
+    aim: float | None = None
+    without: str = ""
 
     def met(self, value: float) -> bool:
         return value >= self.bound if self.at_least else value <= self.bound
@@ -77,9 +85,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A table of the page: a chapter of its own, with figures that belong together.
+    """A chapter of the page, with figures that belong together; workloads whose names begin
+    with the same word share a table.
 
-    `variants` are names with their headings; all others are compared with the first one.
+    `variants` are names with their headings; all others are compared with the first one, and
+    with each of `references` that was measured, too.
     """
 
     name: str
@@ -93,6 +103,11 @@ class Part:
     quick: Effort
     alone: Effort
     """When only this part is asked for."""
+    references: tuple[str, ...] = ()
+
+    def variants_of(self, workload: Workload) -> tuple[str, ...]:
+        """What that workload is measured with, in the order of the columns."""
+        return tuple(v for v in self.variants if not workload.variants or v in workload.variants)
 
     @property
     def yardstick(self) -> str:
@@ -103,8 +118,11 @@ class Part:
 UNITS = {
     "gbit_per_second": "Gbit/s",
     "megabytes_per_second": "MB/s",
+    "seconds_per_gb": "s/GB",
     "microseconds": "µs",
     "per_second": "/s",
+    "bytes": "bytes",
+    "percent": "%",
     "ratio": "×",
 }
 

@@ -100,7 +100,8 @@ class LossyNetworks(Namespace):
         faults = ["--impair", workload.impairments, "--seed", str(seed)]
         options = [*faults, "--congestion", workload.congestion]
         options += profiling(self._request.profile, workload.name)
-        server = start_on_tun("tunstack", PREFIX, "scripts.benchmarks.server", options)
+        command = [*module_command("scripts.benchmarks.server"), *options]
+        server = start_on_tun("tunstack", open_tun("tunstack"), PREFIX, command)
         exits.callback(self._end, server)
         server.wait_ready()
         return server.address

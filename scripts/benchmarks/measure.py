@@ -6,14 +6,11 @@ from one second to the next, and much of a small message's time is wake-ups. So 
 measurement carries the wake-up latency around it, for comparisons within one state.
 """
 
-import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from scripts.benchmarks.client import PROCESSORS, Client
-from scripts.benchmarks.figures import Effort, Part, Request, Result, Workload
+from scripts.benchmarks.client import Client
+from scripts.benchmarks.figures import Effort, Part, Request, Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,40 +38,18 @@ def run(
     client = Client(request.programs)
     samples = []
     with part.open(request) as setting:
+        before = client.wake_up()
         for number in range(effort.rounds):
             for workload in part.workloads:
-                for variant in _alternating(_variants(workload, request), number):
-                    before = client.wake_up()
+                variants = [v for v in part.variants_of(workload) if v in request.variants]
+                for variant in _alternating(variants, number):
                     result = setting.measure(workload, variant, number, effort)
-                    latencies = (before, client.wake_up())
+                    after = client.wake_up()
+                    latencies = (before, after)
                     samples.append(Sample(workload.name, variant, number, result, latencies))
+                    before = after
                     progress(samples[-1])
     return samples, setting.counts
-
-
-def _variants(workload: Workload, request: Request) -> list[str]:
-    return [v for v in request.variants if not workload.variants or v in workload.variants]
-
-
-class Contention:
-    """How much of the processors other programs use from now on: the figures suffer from it."""
-
-    def __init__(self) -> None:
-        self._start = time.monotonic()
-        self._others = _time_of_others()
-
-    def share(self) -> float:
-        """0 to 1, once our servers have ended."""
-        elapsed = (time.monotonic() - self._start) * len(PROCESSORS)
-        return min(max((_time_of_others() - self._others) / elapsed, 0.0), 1.0)
-
-
-def _time_of_others() -> float:
-    """Seconds of all processors that went neither to this process and its children nor idle."""
-    fields = Path("/proc/stat").read_text(encoding="ascii").partition("\n")[0].split()[1:9]
-    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields)
-    busy = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
-    return busy - sum(os.times()[:4])
 
 
 def _alternating(variants: Sequence[str], number: int) -> Sequence[str]:

@@ -9,12 +9,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
-from scripts.benchmarks.figures import Request
+import pytun
+
+from scripts.benchmarks.processors import tasks
 from stack.link.configure import configure_tun
 from stack.link.namespace import enter_namespace
 from stack.link.tun import open_tun
@@ -31,14 +33,22 @@ class BenchError(Exception):
 def compile_programs(folder: Path) -> None:
     """Builds client and server into `folder`."""
     for name in ("client", "server"):
-        command = ["gcc", "-O2", "-Wall", "-o", str(folder / name), str(HERE / f"{name}.c")]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
-        if done.returncode:
-            raise BenchError(f"gcc cannot build {name}.c:\n{done.stderr}")
+        compile_c(HERE / f"{name}.c", folder / name)
+
+
+def compile_c(source: Path, program: Path, libraries: Sequence[str] = ()) -> None:
+    """Builds one C program; `libraries` are further options of gcc."""
+    command = ["gcc", "-O2", "-Wall", "-o", str(program), str(source), *libraries]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise BenchError(f"gcc cannot build {source.name}:\n{done.stderr}")
 
 
 def run(
-    command: Sequence[str], limit: float = GRACE, processors: Iterable[int] | None = None
+    command: Sequence[str],
+    limit: float = GRACE,
+    processors: Iterable[int] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> str:
     """Runs a program, at most `limit` seconds, and returns what it printed."""
     words = " ".join(command).removeprefix(f"{Path(command[0]).parent}/")
@@ -46,7 +56,14 @@ def run(
         # Not by preexec_fn: Python drops a Ctrl-C that comes while it forks with that.
         command = ["taskset", "--cpu-list", ",".join(map(str, processors)), *command]
     try:
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=limit)
+        done = subprocess.run(
+            command,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=limit,
+            env=environment,
+        )
     except subprocess.TimeoutExpired:
         raise BenchError(f"{words}: no end after {limit:.0f} s") from None
     if done.returncode:
@@ -92,6 +109,26 @@ class Server:
         if self.process.stdout.readline() != "ready\n":
             raise BenchError(f"the server {self.name} did not start")
 
+    def count(self) -> dict[str, int]:
+        """What it has counted so far; only for servers that answer to that."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("count\n")
+        self.process.stdin.flush()
+        counts: dict[str, int] = json.loads(self.process.stdout.readline() or "{}")
+        return counts
+
+    def resident(self) -> int:
+        """Bytes of it that are in memory."""
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii").split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    def place(self, processors: Iterable[int]) -> None:
+        """Has all its threads run on these processors only."""
+        for task in tasks(self.process.pid):
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(task, processors)
+
     def close(self) -> None:
         try:
             output, _ = self.process.communicate(timeout=GRACE)
@@ -123,6 +160,16 @@ class Namespace:
         self._exits.close()
 
     @contextmanager
+    def for_a_while(self) -> Iterator[None]:
+        """Ends the servers that are started meanwhile."""
+        outer, self._exits = self._exits, ExitStack()
+        try:
+            with self._exits:
+                yield
+        finally:
+            self._exits = outer
+
+    @contextmanager
     def closed_on_failure(self) -> Iterator[None]:
         """Around what may fail before anyone else would close it."""
         try:
@@ -143,23 +190,50 @@ class Namespace:
         for name, count in server.counts.items():
             counts[name] = counts.get(name, 0) + count
 
-    def beyond_veth(self, name: str, command: Sequence[str], **options: Any) -> Server:
+    def beyond_veth(
+        self,
+        name: str,
+        prefix: str,
+        command: Sequence[str],
+        *,
+        offload: bool = True,
+        **options: Any,
+    ) -> Server:
         """A server on kernel sockets in another namespace, behind a veth pair."""
-        server = self.keep(Server(name, "198.51.100.2", ["unshare", "--net", *command], **options))
+        network = ipaddress.ip_network(prefix)
+        near, far = network[1], network[2]
+        server = self.keep(Server(name, str(far), ["unshare", "--net", *command], **options))
         pid = server.process.pid
-        pair = ("veth0", "type", "veth", "peer", "name", "veth1", "netns", str(pid))
+        ends = ((f"{name}0", near, 0), (f"{name}1", far, pid))
+        pair = (ends[0][0], "type", "veth", "peer", "name", ends[1][0], "netns", str(pid))
         ip("link", "add", *pair)
-        for device, end, inside in (("veth0", 1, 0), ("veth1", 2, pid)):
-            ip("address", "add", f"198.51.100.{end}/24", "dev", device, inside=inside)
+        for device, address, inside in ends:
+            if not offload:
+                _take_offloads(device, inside)
+            ip("address", "add", f"{address}/{network.prefixlen}", "dev", device, inside=inside)
             ip("link", "set", device, "up", inside=inside)
         return server
 
     def beyond_tun(
-        self, name: str, prefix: str, module: str, options: Sequence[str], request: Request
+        self,
+        name: str,
+        prefix: str,
+        command: Sequence[str],
+        *,
+        open_device: Callable[[str], int] = open_tun,
+        **environment: str,
     ) -> Server:
-        """A server on our stack behind a TUN device: a program of these benchmarks."""
-        server = start_on_tun(name, prefix, module, [*options, *profiling(request.profile, name)])
-        return self.keep(server)
+        """A server with a TCP/IP stack of its own behind a TUN device."""
+        descriptor = open_device(name)
+        return self.keep(start_on_tun(name, descriptor, prefix, command, **environment))
+
+
+def _take_offloads(device: str, inside: int) -> None:
+    """The kernel then sends packets of the MTU with checksums, as on a wire."""
+    words = ["ethtool", "--offload", device]
+    for feature in ("tso", "gso", "gro", "tx", "rx", "sg"):
+        words += [feature, "off"]
+    run(within(inside, words) if inside else words)
 
 
 def profiling(profile: Path | None, name: str) -> list[str]:
@@ -167,16 +241,28 @@ def profiling(profile: Path | None, name: str) -> list[str]:
     return ["--profile", str(profile.with_suffix(f".{name}{profile.suffix}"))] if profile else []
 
 
-def start_on_tun(name: str, prefix: str, module: str, options: Sequence[str]) -> Server:
-    """Starts `module` on the far end of a new TUN device called `name`."""
+def open_bare_tun(name: str) -> int:
+    """A device that adds nothing to its packets, for stacks that know no virtio header."""
+    device = pytun.TunTapDevice(name=name, flags=pytun.IFF_TUN | pytun.IFF_NO_PI)
+    try:
+        return os.dup(device.fileno())
+    finally:
+        device.close()
+
+
+def start_on_tun(
+    name: str, descriptor: int, prefix: str, command: Sequence[str], **environment: str
+) -> Server:
+    """Starts a server on the far end of the TUN device `name` and closes `descriptor`, which
+    is the server's then; it gets the options --descriptor and --address.
+    """
     network = ipaddress.ip_network(prefix)
     kernels, ours = network[1], network[2]
-    descriptor = open_tun(name)
     try:
         configure_tun(name, [ipaddress.ip_interface(f"{kernels}/{network.prefixlen}")], 1500)
-        command = [*module_command(module), *options]
-        command += ["--descriptor", str(descriptor), "--address", f"{ours}/{network.prefixlen}"]
-        return Server(name, str(ours), command, pass_fds=[descriptor], env=paths())
+        words = [*command, "--descriptor", str(descriptor)]
+        words += ["--address", f"{ours}/{network.prefixlen}"]
+        return Server(name, str(ours), words, pass_fds=[descriptor], env=paths() | environment)
     finally:
         os.close(descriptor)
 

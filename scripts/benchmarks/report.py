@@ -7,18 +7,29 @@ import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import rich.table
 from rich import box
 from rich.console import Console
-from rich.table import Table
 
-from scripts.benchmarks.figures import UNITS, Effort, Part
+from scripts.benchmarks import chart
+from scripts.benchmarks.figures import UNITS, Effort, Goal, Part
 from scripts.benchmarks.results import Results, Row
 
-LEFT = {0, 1}  # columns of words
-WIDTH = 116  # characters that the table needs
+WIDTH = 160  # characters that the widest table needs
+
+PICTURE = "performance.svg"
+"""Beside the page."""
+
+SHOWN = f"""\
+![{chart.ALT}]({PICTURE})
+
+One is the kernel's speed from kernel to kernel; for round trips it is the kernel's time beside
+that of the others. Longer bars are better.
+"""
 
 Counts = Mapping[str, Mapping[str, int]]
 
@@ -28,10 +39,10 @@ ABOUT = """\
 Written by `scripts/bench --write`; `scripts/bench --help` says how to measure parts of it.
 
 What is compared takes turns on the same machine in the same run. Figures are medians over
-all rounds, and *×* is the median of the ratios to the first column within each round. The
-time in which a sleeping processor wakes up is a state of a virtual machine that changes by
-itself, so it is measured around each sample, and ratios leave out rounds in which it
-changed, where there are others.
+all rounds; in brackets behind them is the median of the ratios to the first column within
+each round. The time in which a sleeping processor wakes up is a state of a virtual machine
+that changes by itself, so it is measured around each sample, and ratios leave out rounds in
+which it changed, where there are others.
 """
 
 
@@ -55,15 +66,29 @@ def _processor() -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Table:
+    """Cells of text; the first `words` columns are words, and the others numbers."""
+
+    headings: list[str]
+    rows: list[list[str]]
+    words: int
+
+    def markdown(self) -> list[str]:
+        rules = ["---" if at < self.words else "---:" for at in range(len(self.headings))]
+        return [_markdown_row(row) for row in (self.headings, rules, *self.rows)] + [""]
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
-    """A part with its figures, what servers counted, and the share of the processors that
-    other programs used meanwhile (0 to 1).
+    """A part with its figures, what servers counted, the share of the processors that other
+    programs used meanwhile (0 to 1), and why variants are missing.
     """
 
     results: Results
     counts: Counts
     effort: Effort
     others: float
+    missing: Mapping[str, str]
 
     @property
     def part(self) -> Part:
@@ -71,18 +96,28 @@ class Measured:
 
     def notes(self) -> list[str]:
         """What helps to judge the figures: the size of segments, the state of the machine."""
-        latencies = self.results.latencies
-        least, most = latencies[0], latencies[-1]
-        middle = latencies[len(latencies) // 2]
         lines = [
+            *(
+                f"{self.part.variants[variant]} is left out: {reason}"
+                for variant, reason in self.missing.items()
+            ),
             *self._segments(),
-            f"wake-up latency: {least:.1f} µs at least, {middle:.1f} median, {most:.1f} at most",
+            *self._latencies(),
             f"other programs used {self.others:.0%} of the processors meanwhile",
         ]
         mixed = [row.figure.name for row in self.results.rows if not row.one_state]
         if mixed:
             lines.append(f"ratios between different states of the machine: {', '.join(mixed)}")
         return lines
+
+    def _latencies(self) -> list[str]:
+        latencies = self.results.latencies
+        if not latencies:
+            return []
+        least, middle, most = latencies[0], latencies[len(latencies) // 2], latencies[-1]
+        return [
+            f"wake-up latency: {least:.1f} µs at least, {middle:.1f} median, {most:.1f} at most"
+        ]
 
     def _segments(self) -> list[str]:
         """How large the (super-)segments were, by variant and direction."""
@@ -98,78 +133,94 @@ class Measured:
                 lines.append(f"mean segment, {heading}: {', '.join(sizes)}")
         return lines
 
-    def headings(self) -> list[str]:
-        first, *others = self.part.variants.values()
-        ours = [column for heading in others for column in (heading, "×")]
-        return ["", "unit", first, *ours, "goal"]
+    def tables(self) -> list[Table]:
+        """The figures; those whose names begin with the same word share a table."""
+        by_subject = groupby(self.results.rows, lambda row: row.figure.name.partition(".")[0])
+        return [self._table(list(rows)) for _, rows in by_subject]
 
-    def cells(self, row: Row) -> list[str]:
-        figure = row.figure
-        cells = [figure.title, UNITS[figure.unit]]
-        for variant in self.part.variants:
-            measured = variant in row.medians
-            cells.append(f"{row.medians[variant]:,.{figure.digits}f}" if measured else "")
-            if variant != self.part.yardstick:
-                cells.append(f"{row.ratios[variant]:.2f}" if variant in row.ratios else "")
-        return [*cells, self._goal(row)]
+    def _table(self, rows: Sequence[Row]) -> Table:
+        columns = [v for v in self.part.variants if any(v in row.medians for row in rows)]
+        headings = ["", "unit", *(self.part.variants[variant] for variant in columns)]
+        return Table(headings, [self._cells(row, columns) for row in rows], words=2)
 
-    def _goal(self, row: Row) -> str:
-        """The goal of this row and whether it is met."""
-        values = dict(self.results.named(row))
-        for goal in self.part.goals:
-            if goal.name in values:
-                unit = "×" if ".ratio_" in goal.name else UNITS[row.figure.unit]
-                verdict = "met" if goal.met(values[goal.name]) else "missed"
-                return f"{'≥' if goal.at_least else '≤'} {goal.bound:,g} {unit}: {verdict}"
-        return ""
+    def _cells(self, row: Row, columns: Sequence[str]) -> list[str]:
+        cells = [row.figure.title, UNITS[row.figure.unit]]
+        for variant in columns:
+            value, ratio = row.medians.get(variant), row.ratios.get((variant, self.part.yardstick))
+            cell = "" if value is None else f"{value:,.{row.figure.digits}f}"
+            cells.append(cell if ratio is None else f"{cell} ({ratio:.2f})")
+        return cells
+
+    def goals(self) -> Table:
+        """What was hoped for, and whether it is met."""
+        headings = ["goal", "bound", "aim", "measured", ""]
+        rows = [
+            self._goal(goal, value, row, variant)
+            for goal, value in self.results.goals()
+            for row in self.results.rows
+            for variant in row.medians
+            if goal.name.startswith(f"{row.figure.name}.{variant}.")
+        ]
+        return Table(headings, rows, words=1)
+
+    def _goal(self, goal: Goal, value: float, row: Row, variant: str) -> list[str]:
+        title = f"{row.figure.title}: {self.part.variants[variant]}"
+        _, is_ratio, reference = goal.name.partition(".ratio_")
+        if is_ratio:
+            title += f" to {self.part.variants[reference]}"
+        unit = "×" if is_ratio else UNITS[row.figure.unit]
+        sign = "≥" if goal.at_least else "≤"
+        aim = "" if goal.aim is None else f"{goal.aim:,g} {unit}"
+        digits = 2 if is_ratio else row.figure.digits
+        verdict = "met" if goal.met(value) else "missed"
+        return [title, f"{sign} {goal.bound:,g} {unit}", aim, f"{value:,.{digits}f}", verdict]
 
     def chapter(self, about: Mapping[str, Any]) -> str:
         """The part as a chapter of the page."""
-        headings = self.headings()
-        rules = ["---" if index in LEFT else "---:" for index in range(len(headings) - 1)]
         measured = (
             f"Measured by `{about['command']}` (rounds: {self.effort.rounds}) with tunstack"
             f" {about['tunstack']} on Python {about['python']}, Linux {about['kernel']},"
             f" {about['processors']} × {about['processor']}."
         )
+        goals = self.goals()
         lines = [
             f"## {self.part.title}",
             "",
             self.part.text,
             measured,
             "",
-            _markdown_row(headings),
-            _markdown_row([*rules, "---"]),
-            *(_markdown_row(self.cells(row)) for row in self.results.rows),
-            "",
+            *(line for table in self.tables() for line in table.markdown()),
+            *(goals.markdown() if goals.rows else []),
             *(f"- {remark}" for remark in self.notes()),
             "",
         ]
         return "\n".join(lines)
 
 
-def print_table(measured: Measured, console: Console) -> None:
-    """The figures as a table on the terminal, and the notes below."""
-    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
-    headings = measured.headings()
-    for index, heading in enumerate(headings):
-        words = index in LEFT or index == len(headings) - 1
-        table.add_column(heading, justify="left" if words else "right", no_wrap=True)
-    for row in measured.results.rows:
-        cells = measured.cells(row)
-        colour = {"met": "green", "missed": "red"}.get(cells[-1].rpartition(": ")[2])
-        cells[-1] = f"[{colour}]{cells[-1]}[/]" if colour else cells[-1]
-        table.add_row(*cells)
+def print_tables(measured: Measured, console: Console) -> None:
+    """The figures as tables on the terminal, and the notes below."""
     console.width = max(console.width, WIDTH)
-    console.print(table)
+    for table in (*measured.tables(), measured.goals()):
+        if table.rows:
+            console.print(_for_terminal(table))
     console.print("\n".join(measured.notes()), highlight=False)
+
+
+def _for_terminal(table: Table) -> rich.table.Table:
+    shown = rich.table.Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
+    for at, heading in enumerate(table.headings):
+        shown.add_column(heading, justify="left" if at < table.words else "right", no_wrap=True)
+    for row in table.rows:
+        colour = {"met": "green", "missed": "red"}.get(row[-1])
+        shown.add_row(*row[:-1], f"[{colour}]{row[-1]}[/]" if colour else row[-1])
+    return shown
 
 
 def write_markdown(
     path: Path, titles: Sequence[str], measured: Sequence[Measured], about: Mapping[str, Any]
 ) -> None:
     """Writes the page of the documentation, with chapters in the order of `titles`; those
-    that were not measured stay as they are.
+    that were not measured stay as they are, and so does the picture.
     """
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     chapters = {
@@ -179,7 +230,8 @@ def write_markdown(
     chapters |= {part.part.title: part.chapter(about) for part in measured}
     kept = [title for title in chapters if title not in titles]
     ordered = [chapters[title] for title in [*titles, *kept] if title in chapters]
-    path.write_text("\n".join([ABOUT, *ordered]), encoding="utf-8")
+    shown = [SHOWN] if path.with_name(PICTURE).exists() else []
+    path.write_text("\n".join([ABOUT, *shown, *ordered]), encoding="utf-8")
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
@@ -202,7 +254,8 @@ def write_json(path: Path, measured: Sequence[Measured], about: Mapping[str, Any
             for part in measured
             for goal, value in part.results.goals()
         },
+        "missing": {v: reason for part in measured for v, reason in part.missing.items()},
         "samples": [asdict(sample) for part in measured for sample in part.results.samples],
-        "counters": {name: counts for part in measured for name, counts in part.counts.items()},
+        "counters": {part.part.name: part.counts for part in measured},
     }
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

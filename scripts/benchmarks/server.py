@@ -1,6 +1,7 @@
-"""The server on our stack: echo, discard and chargen as asyncio applications.
+"""Echo, discard and chargen as asyncio applications, on our stack or on the kernel's sockets.
 
-Says "ready" when it listens; ends when its input does, and prints its counters then.
+Says "ready" when it listens; ends when its input does, and prints its counters then. Until
+then a line of input is answered with the counters, too.
 """
 
 import argparse
@@ -9,7 +10,7 @@ import cProfile
 import json
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from os import urandom
 from pathlib import Path
@@ -55,9 +56,7 @@ class Discard(asyncio.Protocol):
 
     def eof_received(self) -> None:
         self.transport.write(self.count.to_bytes(8, "big"))
-        info = self.transport.get_extra_info("connection").info()
-        self.tally["up.bytes"] += info["bytes_received"]
-        self.tally["up.segments"] += info["segs_in"]
+        note_segments(self.transport, self.tally, "up", "bytes_received", "segs_in")
 
 
 class Chargen(asyncio.Protocol):
@@ -81,24 +80,47 @@ class Chargen(asyncio.Protocol):
             self.transport.write(CHUNK)
 
     def eof_received(self) -> None:
-        info = self.transport.get_extra_info("connection").info()
-        self.tally["down.bytes"] += info["bytes_sent"]
-        self.tally["down.segments"] += info["segs_out"]
+        note_segments(self.transport, self.tally, "down", "bytes_sent", "segs_out")
+
+
+def note_segments(
+    transport: asyncio.WriteTransport, tally: dict[str, int], way: str, octets: str, segments: str
+) -> None:
+    """Adds what a connection of our stack carried."""
+    connection = transport.get_extra_info("connection")
+    if connection is not None:  # the kernel's sockets have none
+        info = connection.info()
+        tally[f"{way}.bytes"] += info[octets]
+        tally[f"{way}.segments"] += info[segments]
+
+
+def say(words: str) -> None:
+    """Tells whoever started this process."""
+    sys.stdout.write(f"{words}\n")
+    sys.stdout.flush()
 
 
 def say_ready() -> None:
     """Tells whoever started this process that it listens."""
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
+    say("ready")
 
 
-async def until_input_ends() -> None:
-    """Returns when whoever started this process closed its end of our input."""
+async def until_input_ends(count: Callable[[], dict[str, int]] = dict) -> None:
+    """Returns when whoever started this process closed its end of our input; a line of it is
+    answered with `count()`.
+    """
     loop = asyncio.get_running_loop()
     ended = loop.create_future()
-    loop.add_reader(sys.stdin, ended.set_result, None)
+
+    def answer() -> None:
+        if sys.stdin.readline():
+            say(json.dumps(count()))
+        else:
+            loop.remove_reader(sys.stdin)
+            ended.set_result(None)
+
+    loop.add_reader(sys.stdin, answer)
     await ended
-    loop.remove_reader(sys.stdin)
 
 
 def open_link(options: argparse.Namespace) -> tuple[TunLink, Link]:
@@ -112,12 +134,20 @@ def open_link(options: argparse.Namespace) -> tuple[TunLink, Link]:
     return device, device
 
 
+Protocols = dict[int, Callable[[], asyncio.BaseProtocol]]
+
+
+def protocols(tally: dict[str, int]) -> Protocols:
+    """What listens, by port."""
+    tally |= dict.fromkeys(("up.bytes", "up.segments", "down.bytes", "down.segments"), 0)
+    return {7: Echo, 9: lambda: Discard(tally), 19: lambda: Chargen(tally)}
+
+
 async def serve(options: argparse.Namespace) -> dict[str, int]:
     """Serves on the TUN device; returns what was counted."""
     device, link = open_link(options)
     config = HostConfig(tcp=TcpConfig(congestion=options.congestion))
-    tally = dict.fromkeys(("up.bytes", "up.segments", "down.bytes", "down.segments"), 0)
-    services = {7: Echo, 9: lambda: Discard(tally), 19: lambda: Chargen(tally)}
+    tally: dict[str, int] = {}
     async with AsyncExitStack() as exits:
         host = await exits.enter_async_context(
             AsyncHost(
@@ -126,15 +156,28 @@ async def serve(options: argparse.Namespace) -> dict[str, int]:
                 busy_poll=options.busy_poll,
             )
         )
-        for port, protocol in services.items():
+        for port, protocol in protocols(tally).items():
             await host.create_server(protocol, None, port, backlog=1024)
         memory.settle()
         say_ready()
         began = time.process_time_ns()
-        await until_input_ends()
+        await until_input_ends(host.host.counters.non_zero)
         tally["cpu.microseconds"] = (time.process_time_ns() - began) // 1000
         tally["link.dropped"] = device.dropped
         return tally | host.host.counters.non_zero()
+
+
+async def serve_on_kernel() -> dict[str, int]:
+    """The same applications on the kernel's sockets."""
+    loop = asyncio.get_running_loop()
+    async with AsyncExitStack() as exits:
+        for port, protocol in protocols({}).items():
+            server = await loop.create_server(protocol, "0.0.0.0", port, backlog=1024)
+            await exits.enter_async_context(server)
+        memory.settle()
+        say_ready()
+        await until_input_ends()
+    return {}
 
 
 def run(serving: Coroutine[Any, Any, dict[str, int]], profile: Path | None) -> None:
@@ -150,8 +193,9 @@ def run(serving: Coroutine[Any, Any, dict[str, int]], profile: Path | None) -> N
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--descriptor", type=int, required=True, help="of the TUN device")
-    parser.add_argument("--address", required=True, help="with its prefix length")
+    parser.add_argument("--kernel", action="store_true", help="on the kernel's sockets")
+    parser.add_argument("--descriptor", type=int, help="of the TUN device")
+    parser.add_argument("--address", help="with its prefix length")
     parser.add_argument("--plain", action="store_true", help="without offload")
     parser.add_argument("--busy-poll", type=int, default=0, help="in µs")
     parser.add_argument("--impair", metavar="SPEC", help="faults of the link, as `tunstack run`")
@@ -159,7 +203,7 @@ def main() -> None:
     parser.add_argument("--congestion", default="cubic", help="the algorithm")
     parser.add_argument("--profile", type=Path, help="file for cProfile's figures")
     options = parser.parse_args()
-    run(serve(options), options.profile)
+    run(serve_on_kernel() if options.kernel else serve(options), options.profile)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from scripts.benchmarks.network import (
     Server,
     module_command,
     paths,
+    profiling,
     run,
 )
 from scripts.benchmarks.web_server import CHAIN, KEY
@@ -98,10 +99,12 @@ class WebServers(Namespace):
                 self._servers[variant] = self._start(variant, request)
 
     def _start(self, variant: str, request: Request) -> Server:
+        command = [*module_command(MODULE), *self._folder]
         if variant == "tunstack":
-            return self.beyond_tun(variant, "192.0.2.0/24", MODULE, self._folder, request)
-        command = [*module_command(MODULE), *self._folder, "--hypercorn"]
-        server = self.beyond_veth(variant, command, env=paths())
+            command += profiling(request.profile, variant)
+            return self.beyond_tun(variant, "192.0.2.0/24", command)
+        prefix = "198.51.100.0/24"
+        server = self.beyond_veth(variant, prefix, [*command, "--hypercorn"], env=paths())
         for port in (80, 443):
             _wait_until_open(server.address, port)
         return server
