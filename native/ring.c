@@ -7,6 +7,7 @@
 #define CAPACITY_MIN 2048u
 #define CAPACITY_MAX (1u << 30) /* the largest window (RFC 7323 §2.3) */
 #define KEPT_WHEN_EMPTY 65536u
+#define BULK 16384u
 
 void ring_init(struct ring *r, uint32_t limit)
 {
@@ -50,10 +51,22 @@ static void copy_out(const struct ring *r, uint32_t offset, uint8_t *dst, uint32
     memcpy(dst + first, r->data, n - first);
 }
 
+/* How much memory to begin with: a transfer that fills the ring again and again shall not grow
+ * it step by step each time, and a short message needs no more than itself. */
+static uint32_t first_capacity(const struct ring *r, uint32_t span)
+{
+    uint32_t wanted = span >= BULK && r->usual > span ? r->usual : span;
+    uint32_t capacity = CAPACITY_MIN;
+
+    while (capacity < wanted)
+        capacity *= 2;
+    return capacity;
+}
+
 /* Makes room for `span` bytes counted from the head; 0 when that cannot be. */
 static int reserve(struct ring *r, uint32_t span)
 {
-    uint32_t capacity = r->capacity > 0 ? r->capacity : CAPACITY_MIN;
+    uint32_t capacity = r->capacity > 0 ? r->capacity : first_capacity(r, span);
     uint8_t *data;
 
     if (span <= r->capacity)
@@ -78,6 +91,8 @@ static void extend_ahead(struct ring *r, uint32_t end)
 {
     if (r->ahead < end)
         r->ahead = end;
+    if (r->usual < end)
+        r->usual = end;
 }
 
 uint32_t ring_write(struct ring *r, const uint8_t *src, uint32_t n)
@@ -142,6 +157,7 @@ uint32_t ring_consume(struct ring *r, uint32_t n)
     if (r->ahead > 0)
         return n;
     r->head = 0; /* an empty ring starts over, where its memory is warm */
+    r->usual -= r->usual / 8;
     if (r->capacity > KEPT_WHEN_EMPTY)
         ring_free(r);
     return n;

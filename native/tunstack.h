@@ -158,6 +158,7 @@ struct ring {
     uint32_t length;   /* bytes in the queue */
     uint32_t ahead;    /* bytes, counted from head, that may hold anything written */
     uint32_t limit;    /* most bytes the ring may ever span */
+    uint32_t usual;    /* bytes that it holds at most, lately, until it is empty again */
 };
 
 struct span {

@@ -99,6 +99,7 @@ class Ring:
     length: int
     ahead: int
     limit: int
+    usual: int
 
 class Span:
     data: Bytes

@@ -100,6 +100,7 @@ class Host:
         """Connections whose congestion control has acknowledgements to hear of."""
         self.segment_path = SegmentPath(self)
         self.emit = ffi.new("struct emit *")
+        self.spans = ffi.new("struct span[2]")  # for whoever looks into a ring
         self._replies: deque[tuple[bytes, Why, str]] = deque()
         self._time_wait: deque[Connection] = deque()
         self._events: dict[Source, Ready] = {}

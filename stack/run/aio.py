@@ -8,9 +8,8 @@ from stack._native import lib
 from stack.core.host import Host
 from stack.link.base import Link
 from stack.run.pump import Pump
-from stack.wire.batch import CAPACITY
 
-# Full batches taken in before other callbacks of the loop get their turn.
+# Batches taken in before other callbacks of the loop get their turn.
 BATCHES = 4
 
 
@@ -95,10 +94,12 @@ class AsyncioDriver:
         self._rearm()
 
     def _take_in(self, now: int) -> None:
-        # A batch that is not full says that the device was read empty.
+        # A look at the device costs less than a turn of the loop, and a peer that was answered
+        # has often sent more by then.
         for _ in range(BATCHES):
-            if self._pump.receive(now) < CAPACITY:
+            if not self._pump.receive(now):
                 break
+            self._pump.flush(self.now())
         if self._busy_poll and not self._polling:
             self._polling = True
             self.loop.call_soon(self._poll)

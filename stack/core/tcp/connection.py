@@ -343,9 +343,9 @@ class Connection:
             if not self.tcb.fin_received:
                 self._raise_error()
             return b""
-        data = bytearray(length)
-        self._take(data, length, now)
-        return bytes(data)
+        data = self.receive_buffer.copy(self, self.urgent.skipped(self), length)
+        self._take(length, now)
+        return data
 
     def receive_into(self, buffer: bytearray | memoryview, now: int) -> int:
         """Like `receive`, into a writable buffer; returns the number of bytes."""
@@ -354,13 +354,16 @@ class Connection:
             if not self.tcb.fin_received:
                 self._raise_error()
             return 0
-        self._take(buffer, length, now)
+        offset = self.urgent.skipped(self)
+        lib.ring_peek(self.rcv, offset, ffi.from_buffer("uint8_t[]", buffer), length)
+        self._take(length, now)
         return length
 
-    def _take(self, buffer: bytearray | memoryview, length: int, now: int) -> None:
+    def _take(self, length: int, now: int) -> None:
+        """Bytes that the application has a copy of leave the ring."""
         if self.urgent.mark is not None:
             self.urgent.on_read(self, length)
-        lib.ring_read(self.rcv, ffi.from_buffer("uint8_t[]", buffer), length)
+        lib.ring_consume(self.rcv, length)
         if self.tcb.rcv_automatic:
             self.receive_buffer.on_read(self, now)
         if self.tcb.state <= State.FIN_WAIT_2 and window.update_is_worth_a_segment(self.tcb):
@@ -371,11 +374,9 @@ class Connection:
     def peek(self, limit: int) -> bytes:
         """Up to `limit` bytes in order, which stay where they are."""
         length = min(limit, self.available)
-        data = bytearray(length)
-        if length:
-            offset = self.urgent.skipped(self)
-            lib.ring_peek(self.rcv, offset, ffi.from_buffer("uint8_t[]", data), length)
-        return bytes(data)
+        if not length:
+            return b""
+        return self.receive_buffer.copy(self, self.urgent.skipped(self), length)
 
     def shutdown(self, now: int) -> None:
         """No more data from us: a FIN goes behind what is queued (RFC 9293 §3.10.4).

@@ -7,7 +7,7 @@ what was read in the last one, and more while that still grows.
 
 from typing import TYPE_CHECKING
 
-from stack._native import lib
+from stack._native import ffi, lib
 from stack.core.tcp import window
 from stack.wire.sequence import MASK
 
@@ -64,6 +64,14 @@ class ReceiveBuffer:
         self.space = min(connection.config.initial_window * tcb.rcv_mss, tcb.rcv_wnd_max)
         self._from = (tcb.rcv_nxt - tcb.rcv.length) & MASK
         self._since = tcb.rcv_measure_at = now
+
+    def copy(self, connection: "Connection", offset: int, length: int) -> bytes:
+        """`length` bytes from `offset` on, which are there."""
+        spans = connection.host.spans
+        if lib.ring_spans(connection.rcv, offset, length, spans) == 1:
+            return ffi.buffer(spans[0].data, length)[:]
+        first, second = (ffi.buffer(span.data, span.length) for span in spans)
+        return b"".join((first, second))
 
     def on_segment(self, connection: "Connection", seg: "Packet", now: int) -> None:
         """Data came. Once a round trip its timestamp shows how long one takes: the sender
