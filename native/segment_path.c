@@ -81,12 +81,11 @@ void arm_loss_probe(struct segment_path *path, struct tcb *t, int64_t now)
     timer_start(path, t, TIMER_LOSS_PROBE, now + timeout);
 }
 
-uint64_t batch_octets(const struct batch *b)
+void segment_path_count(struct segment_path *path, const struct batch *b)
 {
-    uint64_t octets = 0;
     uint32_t i;
 
+    path->packets_in += b->count;
     for (i = 0; i < b->count; i++)
-        octets += b->packets[i].length;
-    return octets;
+        path->octets_in += b->packets[i].length;
 }

@@ -318,6 +318,8 @@ uint32_t segments_arrive(struct segment_path *path, struct batch *b, uint32_t fi
 {
     uint32_t i;
 
+    if (first == 0)
+        segment_path_count(path, b);
     for (i = first; i < b->count; i++) {
         const struct packet *p = &b->packets[i];
         struct tcb *t = is_segment(p) ? flow_find_tcb(path->flows, p) : NULL;

@@ -254,10 +254,10 @@ static uint32_t send_data(struct departure *d)
     return LEAVE_DONE;
 }
 
-uint32_t segments_leave(struct segment_path *path, struct tcb *t, struct outgoing *out,
-                        uint32_t room, uint32_t flags, int64_t now)
+uint32_t segments_leave(struct segment_path *path, struct tcb *t, struct outgoing out[],
+                        uint32_t count, uint32_t flags, int64_t now)
 {
-    struct departure d = {path, t, out, room, 0, flags, now};
+    struct departure d = {path, t, out + count, BATCH_PACKETS - count, 0, flags, now};
     uint32_t first = t->snd_nxt, rest;
 
     if (!is_quiet(t) || !t->path.dont_fragment)

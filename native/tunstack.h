@@ -546,13 +546,16 @@ struct segment_path {
     uint32_t timer_count;
     uint32_t noted; /* the counts together: 0 when there is nothing to look at */
 
-    uint64_t segments_in; /* finished here, since the host was made */
+    /* Since the host was made: packets of all batches, and segments that were finished here. */
+    uint64_t packets_in;
+    uint64_t octets_in;
+    uint64_t segments_in;
     uint64_t segments_out;
 };
 
 /* 0 when the environment has TUNSTACK_FASTPATH=0: everything then goes through Python. */
 int segment_path_wanted(void);
-/* Finishes the segments of a batch from packet `first` on, up to the first one that is
+/* Finishes the segments of a batch from packet `first` on (with 0 the batch is counted, too), up to the first one that is
  * Python's to look at; returns that one's index, or the number of packets. */
 uint32_t segments_arrive(struct segment_path *path, struct batch *b, uint32_t first, int64_t now);
 
@@ -564,12 +567,12 @@ uint32_t segments_arrive(struct segment_path *path, struct batch *b, uint32_t fi
 /* Flags for segments_leave. */
 #define LEAVE_OFFLOAD 0x01 /* the device cuts super-segments and fills in checksums */
 
-/* Builds what a connection may send into up to `room` packets from `out` on. Returns how
- * many there are, plus LEAVE_… times 256. */
-uint32_t segments_leave(struct segment_path *path, struct tcb *t, struct outgoing *out,
-                        uint32_t room, uint32_t flags, int64_t now);
-/* Bytes of all packets in a batch, from their IP headers on. */
-uint64_t batch_octets(const struct batch *b);
+/* Builds what a connection may send behind the `count` packets that are in `out` already, of
+ * BATCH_PACKETS at most. Returns how many came in addition, plus LEAVE_… times 256. */
+uint32_t segments_leave(struct segment_path *path, struct tcb *t, struct outgoing out[],
+                        uint32_t count, uint32_t flags, int64_t now);
+/* Counts a batch that has arrived. */
+void segment_path_count(struct segment_path *path, const struct batch *b);
 
 /* ---- simulated line ------------------------------------------------------ */
 

@@ -4,7 +4,7 @@ The names follow the SNMP MIBs (RFC 4293, RFC 4022, RFC 4113) where those have o
 they can be laid beside the kernel's own; IPv4 and IPv6 are counted together.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 COUNTERS: Mapping[str, str] = {
     "IpInReceives": "packets that came from the link",
@@ -132,22 +132,28 @@ COUNTERS: Mapping[str, str] = {
 class Counters:
     """The counters of one host, all zero at first."""
 
-    __slots__ = ("_values",)
+    __slots__ = ("_natives", "_values")
 
     def __init__(self) -> None:
         self._values = dict.fromkeys(COUNTERS, 0)
+        self._natives: Callable[[], Mapping[str, int]] = dict
+
+    def include(self, natives: Callable[[], Mapping[str, int]]) -> None:
+        """Adds what `natives` tells, to which native code counts, whenever somebody asks."""
+        self._natives = natives
 
     def count(self, name: str, n: int = 1) -> None:
         """Adds n. An unknown name is a programming error: KeyError."""
         self._values[name] += n
 
     def __getitem__(self, name: str) -> int:
-        return self._values[name]
+        return self._values[name] + self._natives().get(name, 0)
 
     def as_dict(self) -> dict[str, int]:
         """A copy with every counter, in the order of COUNTERS."""
-        return dict(self._values)
+        natives = self._natives()
+        return {name: value + natives.get(name, 0) for name, value in self._values.items()}
 
     def non_zero(self) -> dict[str, int]:
         """Only the counters that moved."""
-        return {name: value for name, value in self._values.items() if value}
+        return {name: value for name, value in self.as_dict().items() if value}

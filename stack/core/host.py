@@ -99,6 +99,7 @@ class Host:
         self.sampled: list[Connection] = []
         """Connections whose congestion control has acknowledgements to hear of."""
         self.segment_path = SegmentPath(self)
+        self.counters.include(self.segment_path.counted)
         self.emit = ffi.new("struct emit *")
         self.spans = ffi.new("struct span[2]")  # for whoever looks into a ring
         self._replies: deque[tuple[bytes, Why, str]] = deque()
@@ -131,17 +132,16 @@ class Host:
         """Processes packets that came in together."""
         self.now = now
         arrived = inbound.count
-        self.counters.count("IpInReceives", arrived)
-        self.counters.count("IpInBytes", lib.batch_octets(inbound.raw))
-        fast = self.segment_path if self.segment_path.enabled and not self.observed else None
-        index = 0
-        while index < arrived:
-            if fast is not None:
-                index = fast.arrive(inbound, index, now)
-                if index == arrived:
-                    break
-            self._packet_arrives(inbound, index, now)
-            index += 1
+        path = self.segment_path
+        if path.enabled and not self.observed:
+            index = path.arrive(inbound, 0, now)
+            while index < arrived:
+                self._packet_arrives(inbound, index, now)
+                index = path.arrive(inbound, index + 1, now)
+        else:
+            path.count(inbound)
+            for index in range(arrived):
+                self._packet_arrives(inbound, index, now)
         if self.sampled:
             self._settle(now)
 
@@ -163,27 +163,30 @@ class Host:
         The object and what it borrows hold until the next call into this host.
         """
         self.now = now
+        if not (self.ready_to_send or self.early.count or self._replies or self.udp.unsent):
+            return self.early
         out, self.early = self.early, self._sent
         self._sent = out
         self.early.clear()
         while self._replies and not out.full:
             out.push_raw(*self._replies.popleft())
-        self.udp.transmit(out)
+        if self.udp.unsent:
+            self.udp.transmit(out)
         ready = self.ready_to_send
         while ready and not out.full:
             connection = ready.popleft()
             connection.tcb.in_output = 0
             if not output.transmit(connection, out, now):
                 connection.wants_output()
-        self._note_sent(out, now)
-        return out
-
-    def _note_sent(self, out: Outbound, now: int) -> None:
         self.counters.count("IpOutRequests", out.count)
         if self.observed:
-            for data, why, detail in zip(out.whole(), out.whys, out.details, strict=True):
-                assert isinstance(why, Why)
-                self.publish(PacketSent(now, data, why, detail))
+            self._show_sent(out, now)
+        return out
+
+    def _show_sent(self, out: Outbound, now: int) -> None:
+        for data, why, detail in zip(out.whole(), out.whys, out.details, strict=True):
+            assert isinstance(why, Why)
+            self.publish(PacketSent(now, data, why, detail))
 
     def next_deadline(self) -> int | None:
         """When `on_deadline` must be called (µs) if nothing arrives before; None: never."""
@@ -196,6 +199,8 @@ class Host:
         return self._before_others(self.timers.earliest_place())
 
     def _before_others(self, deadline: int | None) -> int | None:
+        if not (self.reassembly.held or self.path_mtu.known):
+            return deadline
         for other in (self.reassembly.next_deadline(), self.path_mtu.next_deadline()):
             if other is not None and (deadline is None or other < deadline):
                 deadline = other

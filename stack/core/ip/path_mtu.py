@@ -34,16 +34,16 @@ class PathMtu:
         self.link_mtu = link_mtu
         self._limit = limit
         # In order of the deadline, as every change puts its entry last.
-        self._known: dict[bytes, _Estimate] = {}
+        self.known: dict[bytes, _Estimate] = {}
 
     def mtu_to(self, packed: bytes) -> int:
         """The largest packet to send there, in bytes."""
-        known = self._known.get(packed)
+        known = self.known.get(packed)
         return min(known.mtu, self.link_mtu) if known else self.link_mtu
 
     def may_fragment(self, packed: bytes) -> bool:
         """Whether IPv4 packets to there must leave without DF: its path is below our floor."""
-        known = self._known.get(packed)
+        known = self.known.get(packed)
         return known is not None and known.narrow
 
     def learn(self, packed: bytes, mtu: int, now: int, quoted_length: int = 0) -> int | None:
@@ -60,7 +60,7 @@ class PathMtu:
             return None
         narrow = is_ipv4(packed) and mtu < min(IPV4_FLOOR, self.link_mtu)
         new = min(IPV4_FLOOR, self.link_mtu) if narrow else mtu
-        if new > current or (mtu >= self.link_mtu and packed not in self._known):
+        if new > current or (mtu >= self.link_mtu and packed not in self.known):
             return None
         self._remember(
             packed, _Estimate(new, now + LIFETIME_US, narrow or self.may_fragment(packed))
@@ -70,31 +70,31 @@ class PathMtu:
     def assume(self, packed: bytes, mtu: int, now: int) -> None:
         """Takes what a sender found out by itself, up or down (RFC 4821 §5.2)."""
         if mtu >= self.link_mtu:
-            self._known.pop(packed, None)
+            self.known.pop(packed, None)
         else:
             self._remember(packed, _Estimate(mtu, now + LIFETIME_US, narrow=False))
 
     def _remember(self, packed: bytes, estimate: _Estimate) -> None:
-        self._known.pop(packed, None)
-        self._known[packed] = estimate
-        while len(self._known) > self._limit:
-            del self._known[next(iter(self._known))]
+        self.known.pop(packed, None)
+        self.known[packed] = estimate
+        while len(self.known) > self._limit:
+            del self.known[next(iter(self.known))]
 
     def next_deadline(self) -> int | None:
         """When the oldest estimate is to be dropped (µs)."""
-        for estimate in self._known.values():
+        for estimate in self.known.values():
             return estimate.deadline
         return None
 
     def expire(self, now: int) -> list[bytes]:
         """Drops estimates that are too old; returns their destinations."""
         old = []
-        for packed, estimate in self._known.items():
+        for packed, estimate in self.known.items():
             if estimate.deadline > now:
                 break
             old.append(packed)
         for packed in old:
-            del self._known[packed]
+            del self.known[packed]
         return old
 
 

@@ -142,10 +142,10 @@ class Reassembly:
         self._timeout = timeout_us
         self._counters = counters if counters is not None else Counters()
         # In order of arrival, hence of deadlines.
-        self._datagrams: dict[_Key, _Datagram] = {}
+        self.held: dict[_Key, _Datagram] = {}
 
     def __len__(self) -> int:
-        return len(self._datagrams)
+        return len(self.held)
 
     def add(self, packet: "Packet", now: int) -> bytes | None:
         """Takes a fragment; returns the IP packet that it completes, as if never fragmented."""
@@ -172,9 +172,9 @@ class Reassembly:
 
     def _take(self, packet: "Packet", key: _Key, data: bytes, now: int) -> bytes | None:
         self._check_alone(packet, data)
-        datagram = self._datagrams.get(key)
+        datagram = self.held.get(key)
         if datagram is None:
-            datagram = self._datagrams[key] = _Datagram(now + self._timeout)
+            datagram = self.held[key] = _Datagram(now + self._timeout)
             self.held_bytes += datagram.cost
         if datagram.spoiled:
             return None
@@ -241,7 +241,7 @@ class Reassembly:
         return _rebuild(head, datagram.next_header, payload, version, _CE if ecn & 1 << _CE else 0)
 
     def _refuse(self, key: _Key, refused: _Refused) -> None:
-        datagram = self._datagrams.get(key)
+        datagram = self.held.get(key)
         if refused.spoils and datagram is not None:
             self.held_bytes += _DATAGRAM_COST - datagram.cost
             datagram.spoil()
@@ -258,26 +258,26 @@ class Reassembly:
         self.held_bytes += cost
 
     def _remove(self, key: _Key) -> _Datagram:
-        datagram = self._datagrams.pop(key)
+        datagram = self.held.pop(key)
         self.held_bytes -= datagram.cost
         return datagram
 
     def _trim(self) -> None:
-        while len(self._datagrams) > self._limit_datagrams or self.held_bytes > self._limit_bytes:
-            if not self._remove(next(iter(self._datagrams))).spoiled:
+        while len(self.held) > self._limit_datagrams or self.held_bytes > self._limit_bytes:
+            if not self._remove(next(iter(self.held))).spoiled:
                 self._fail("IpReasmEvicted")
 
     def next_deadline(self) -> int | None:
         """When the oldest reassembly is to be given up (µs)."""
-        for datagram in self._datagrams.values():
+        for datagram in self.held.values():
             return datagram.deadline
         return None
 
     def expire(self, now: int) -> list[Expired]:
         """Gives up what is too old; returns what failed for want of fragments."""
         expired = []
-        while self._datagrams:
-            key, datagram = next(iter(self._datagrams.items()))
+        while self.held:
+            key, datagram = next(iter(self.held.items()))
             if datagram.deadline > now:
                 break
             self._remove(key)

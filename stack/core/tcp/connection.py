@@ -230,6 +230,8 @@ class Connection:
     @property
     def available(self) -> int:
         """Bytes that can be received at once."""
+        if self.urgent.mark is None:
+            return self.tcb.rcv.length
         return self.urgent.readable(self)
 
     @property
@@ -354,7 +356,7 @@ class Connection:
             if not self.tcb.fin_received:
                 self._raise_error()
             return 0
-        offset = self.urgent.skipped(self)
+        offset = 0 if self.urgent.mark is None else self.urgent.skipped(self)
         lib.ring_peek(self.rcv, offset, ffi.from_buffer("uint8_t[]", buffer), length)
         self._take(length, now)
         return length

@@ -5,6 +5,7 @@ native/segments_leave.c), in the same way as `arrive` and `output`, which do all
 While somebody observes the host it stands still, so that every decision is seen.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from stack._native import ffi, lib
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from stack.wire.batch import Inbound, Outbound
 
 _READY = [Ready(bits) for bits in range((lib.READY_READABLE | lib.READY_WRITABLE) + 1)]
+_OFFLOAD = lib.LEAVE_OFFLOAD
 _REST = 256  # segments_leave returns packets and, above them, what is left to do
 
 
@@ -40,6 +42,22 @@ class SegmentPath:
         raw.probe_delayed_ack = config.probe_delayed_ack
         raw.largest_send_buffer = config.largest_send_buffer
 
+    def count(self, inbound: "Inbound") -> None:
+        """Counts a batch that arrives while Python does everything."""
+        lib.segment_path_count(self._raw, inbound.raw)
+
+    def counted(self) -> Mapping[str, int]:
+        """The counters of the host that are kept here."""
+        raw = self._raw
+        return {
+            "IpInReceives": raw.packets_in,
+            "IpInBytes": raw.octets_in,
+            "TcpInSegs": raw.segments_in,
+            "TcpOutSegs": raw.segments_out,
+            "FastInSegs": raw.segments_in,
+            "FastOutSegs": raw.segments_out,
+        }
+
     # On the way in.
 
     def arrive(self, inbound: "Inbound", first: int, now: int) -> int:
@@ -47,12 +65,7 @@ class SegmentPath:
         is not for it, or their number.
         """
         raw = self._raw
-        before = raw.segments_in
         index = lib.segments_arrive(raw, inbound.raw, first, now)
-        if raw.segments_in != before:
-            counters = self._host.counters
-            counters.count("TcpInSegs", raw.segments_in - before)
-            counters.count("FastInSegs", raw.segments_in - before)
         if raw.noted:
             self._hand_up()
         return index
@@ -61,23 +74,21 @@ class SegmentPath:
         """What became due goes where Python would have put it, in the same order."""
         raw, host = self._raw, self._host
         connections = host.connections
-        if raw.told_count:
-            for number in ffi.unpack(raw.told, raw.told_count):
-                connection = connections[number]
-                host.tell(connection, _READY[connection.tcb.ready])
-                connection.tcb.ready = 0
-            raw.told_count = 0
-        if raw.sending_count:
-            for number in ffi.unpack(raw.sending, raw.sending_count):
-                host.ready_to_send.append(connections[number])
-            raw.sending_count = 0
-        if raw.sampled_count:
-            for number in ffi.unpack(raw.sampled, raw.sampled_count):
-                host.sampled.append(connections[number])
-            raw.sampled_count = 0
+        numbers = raw.told
+        for index in range(raw.told_count):
+            connection = connections[numbers[index]]
+            tcb = connection.tcb
+            host.tell(connection, _READY[tcb.ready])
+            tcb.ready = 0
+        numbers = raw.sending
+        for index in range(raw.sending_count):
+            host.ready_to_send.append(connections[numbers[index]])
+        numbers = raw.sampled
+        for index in range(raw.sampled_count):
+            host.sampled.append(connections[numbers[index]])
         if raw.timer_count:
             self._start_timers()
-        raw.noted = 0
+        raw.told_count = raw.sending_count = raw.sampled_count = raw.noted = 0
 
     def _start_timers(self) -> None:
         raw, host = self._raw, self._host
@@ -91,14 +102,11 @@ class SegmentPath:
     def leave(self, connection: "Connection", out: "Outbound", now: int) -> int:
         """Builds what a connection may send; returns LEAVE_…: what is left to do."""
         host, raw = self._host, self._raw
-        flags = lib.LEAVE_OFFLOAD if host.offload else 0
-        room = out.capacity - out.count
-        result = lib.segments_leave(raw, connection.tcb, out.next_slot(), room, flags, now)
+        flags = _OFFLOAD if host.offload else 0
+        result = lib.segments_leave(raw, connection.tcb, out.raw, out.count, flags, now)
         built = result % _REST
         if built:
             out.built(built, REASONS)
-            host.counters.count("TcpOutSegs", built)
-            host.counters.count("FastOutSegs", built)
         if raw.timer_count:
             self._start_timers()
             raw.noted = 0

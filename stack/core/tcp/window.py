@@ -50,8 +50,10 @@ def update_is_worth_a_segment(tcb: "Tcb") -> bool:
     window at least doubles and was below half of the buffer.
     """
     current = announced(tcb)
+    if current > tcb.rcv_wnd_max // 2:
+        return False
     new = to_announce(tcb)
-    return new >= 2 * current and new > current and current <= tcb.rcv_wnd_max // 2
+    return new >= 2 * current and new > current
 
 
 def wanted_scale(receive_buffer: int) -> int:

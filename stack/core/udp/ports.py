@@ -33,7 +33,7 @@ class UdpPorts:
         self._endpoints: dict[int, UdpEndpoint] = {}
         self._ports: dict[int, list[UdpEndpoint]] = {}
         self._connected: dict[_FourTuple, list[UdpEndpoint]] = {}
-        self._unsent: deque[tuple[UdpEndpoint, bytes, str]] = deque()
+        self.unsent: deque[tuple[UdpEndpoint, bytes, str]] = deque()
 
     def new(self, version: int) -> UdpEndpoint:
         """An endpoint without a port for IP version 4, 6, or both (0)."""
@@ -145,11 +145,11 @@ class UdpPorts:
 
     def queue(self, endpoint: UdpEndpoint, pieces: Iterable[tuple[bytes, str]]) -> None:
         """Packets of `endpoint`, each with a detail for the trace."""
-        self._unsent.extend((endpoint, piece, detail) for piece, detail in pieces)
+        self.unsent.extend((endpoint, piece, detail) for piece, detail in pieces)
 
     def transmit(self, out: "Outbound") -> None:
         """Moves what waits into `out`, as far as there is room."""
-        unsent = self._unsent
+        unsent = self.unsent
         while unsent and not out.full:
             endpoint, packet, detail = unsent.popleft()
             out.push_raw(packet, Why.DATAGRAM, detail)
