@@ -26,11 +26,12 @@ _REST = 256  # segments_leave returns packets and, above them, what is left to d
 class SegmentPath:
     """The segment path of one host."""
 
-    __slots__ = ("_host", "_raw", "enabled")
+    __slots__ = ("_config", "_host", "_raw", "enabled")
 
     def __init__(self, host: "Host") -> None:
         config = host.config.tcp
         self._host = host
+        self._config = config
         self.enabled = host.config.fast_path and bool(lib.segment_path_wanted())
         self._raw = raw = ffi.new("struct segment_path *")
         raw.flows = host.flows
@@ -116,7 +117,11 @@ class SegmentPath:
 
     def judge(self, connection: "Connection") -> None:
         """Python has worked on a connection: may the segment path go on with it?"""
-        connection.tcb.fast = self.enabled and _is_common(connection)
+        connection.tcb.fast = (
+            self.enabled
+            and connection.config is self._config  # whose settings C has
+            and _is_common(connection)
+        )
 
 
 def _is_common(connection: "Connection") -> bool:
