@@ -65,12 +65,13 @@ void arm_retransmission(struct segment_path *path, struct tcb *t, int64_t now)
     timer_start(path, t, TIMER_RETRANSMISSION, now + rto);
 }
 
-/* RFC 8985 §7.2: with SACK, and never longer than the timeout that it spares. */
+/* RFC 8985 §7.2: with SACK, while something is in flight, which the caller sees to, and never
+ * longer than the timeout that it spares. */
 void arm_loss_probe(struct segment_path *path, struct tcb *t, int64_t now)
 {
     int64_t timeout = 2 * t->srtt;
 
-    if (!t->sack_ok || t->srtt == 0 || t->sent.count == 0)
+    if (!t->sack_ok || t->srtt == 0)
         return;
     if (timeout < path->minimum_probe_timeout)
         timeout = path->minimum_probe_timeout;

@@ -67,9 +67,7 @@ static void take_rtt(const struct segment_path *path, struct tcb *t, int64_t rtt
     } else {
         distance = t->srtt > rtt ? t->srtt - rtt : rtt - t->srtt;
         t->rttvar += (distance - t->rttvar) >> 2;
-        t->srtt += (rtt - t->srtt) >> 3;
-        if (t->srtt < 1)
-            t->srtt = 1;
+        t->srtt += (rtt - t->srtt) >> 3; /* stays above 0, as rtt is */
     }
     if (t->min_rtt == 0 || rtt < t->min_rtt)
         t->min_rtt = rtt;

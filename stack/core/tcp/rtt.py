@@ -15,7 +15,7 @@ def sample(tcb: "Tcb", rtt: int, config: "TcpConfig") -> None:
         srtt, rttvar = rtt, rtt // 2
     else:
         rttvar += (abs(srtt - rtt) - rttvar) // 4
-        srtt = max(1, srtt + (rtt - srtt) // 8)
+        srtt += (rtt - srtt) // 8  # stays above 0, as rtt is
     tcb.srtt, tcb.rttvar = srtt, rttvar
     if min_rtt == 0 or rtt < min_rtt:
         tcb.min_rtt = rtt
