@@ -15,6 +15,7 @@ SOURCES = (
     "flow.c",
     "sent.c",
     "segment_path.c",
+    "tcb.c",
     "segments_arrive.c",
     "segments_leave.c",
     "tun.c",

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CAPACITY_MIN 2048u
+#define CAPACITY_MIN 256u /* a small message: idle connections keep that much */
 #define CAPACITY_MAX (1u << 30) /* the largest window (RFC 7323 §2.3) */
 #define KEPT_WHEN_EMPTY 65536u
 #define BULK 16384u

@@ -361,6 +361,9 @@ struct tcb {
     /* The receiver's own estimate of the round trip (core.tcp.receive_buffer), µs. */
     int64_t rcv_rtt;
     int64_t rcv_measure_at;
+    int64_t rcv_round_at;    /* µs, since when what the application reads is counted */
+    uint32_t rcv_round_from; /* sequence number of the next byte to read then */
+    uint32_t rcv_space;      /* the most bytes that were read within one round trip */
 
     int64_t last_heard;         /* µs, when the last segment came */
     int64_t last_data_received; /* µs */
@@ -404,6 +407,10 @@ struct tcb {
     struct ring snd; /* first byte: snd_una */
     struct ring rcv; /* first byte: the next the application reads */
 };
+
+/* A control block with empty buffers, all else 0; NULL when memory ran out. */
+struct tcb *tcb_new(uint32_t number, uint32_t state, const struct path *path);
+void tcb_free(struct tcb *t);
 
 /* ---- building ----------------------------------------------------------- */
 

@@ -211,7 +211,7 @@ LIVE: dict[str, _Live] = {
     "nodelay": _Live(_on, lambda c: int(c.nodelay), lambda _: 0),
     "cork": _Live(_on, lambda c: int(c.cork.corked), lambda _: 0),
     "quickack": _Live(_on, lambda c: int(c.acks.quick), lambda _: 1),
-    "keepalive": _Live(_on, lambda c: int(c.keepalive.enabled), lambda _: 0),
+    "keepalive": _Live(_on, lambda c: int(c.keeps_alive), lambda _: 0),
     "keepidle": _Live(
         _within(_TIMES),
         lambda c: c.keepalive.idle // _SECOND,

@@ -55,6 +55,24 @@ class TcpTransport(_FlowControlMixin):
     _start_tls_compatible = True
     _sendfile_compatible = _SendfileMode.FALLBACK
 
+    __slots__ = (
+        "__weakref__",
+        "_backlog",
+        "_backlog_size",
+        "_begun",
+        "_buffered",
+        "_closing",
+        "_connection",
+        "_driver",
+        "_eof_received",
+        "_eof_written",
+        "_lost",
+        "_protocol",
+        "_reading",
+        "_server",
+        "_settings",
+    )
+
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
@@ -72,7 +90,7 @@ class TcpTransport(_FlowControlMixin):
         self._server = server
         self._settings: Settings | None = None  # made when somebody asks for them
         connection.nodelay = True  # asyncio's own transports turn Nagle off, too
-        self._backlog: deque[memoryview] = deque()
+        self._backlog: deque[memoryview] | None = None  # None until the ring was full once
         self._backlog_size = 0
         self._begun = False  # connection_made was called
         self._reading = True
@@ -241,6 +259,8 @@ class TcpTransport(_FlowControlMixin):
         rest = memoryview(data)[taken:]
         if not isinstance(data, bytes):
             rest = memoryview(bytes(rest))
+        if self._backlog is None:
+            self._backlog = deque()
         self._backlog.append(rest)
         self._backlog_size += len(rest)
         self._maybe_pause_protocol()  # type: ignore[attr-defined]
@@ -350,7 +370,7 @@ class TcpTransport(_FlowControlMixin):
         self._closing = True
         self._lost = True
         self._connection.owner = None
-        self._backlog.clear()
+        self._backlog = None
         self._backlog_size = 0
         self._loop.call_soon(self._end, error)
 

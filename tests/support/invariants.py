@@ -160,7 +160,7 @@ def check_timers(connection: Connection) -> None:
         assert deadlines[Timer.RETRANSMISSION] or connection.tcb.in_output, "a SYN without a timer"
         assert not deadlines[Timer.PERSIST]
     if deadlines[Timer.KEEPALIVE]:
-        assert connection.keepalive.enabled
+        assert connection.keeps_alive
     if deadlines[Timer.LOSS_PROBE]:
         assert deadlines[Timer.RETRANSMISSION], "a probe without the timeout it spares"
     tcb = connection.tcb

@@ -20,7 +20,7 @@ from stack.core.tcp.flight import Flight
 from stack.core.tcp.frto import ForwardRto
 from stack.core.tcp.keepalive import KeepAlive
 from stack.core.tcp.mtu_probe import MtuProbe
-from stack.core.tcp.newreno import NewReno
+from stack.core.tcp.newreno import WITHOUT_SACK
 from stack.core.tcp.pacing import Pacer
 from stack.core.tcp.prr import ProportionalRateReduction
 from stack.core.tcp.reassembly import Reassembly
@@ -52,18 +52,31 @@ if TYPE_CHECKING:
 Buffer = bytes | bytearray | memoryview
 
 
-def _free_memory(tcb: Any) -> None:
-    lib.sent_free(ffi.addressof(tcb, "sent"))
-    lib.ring_free(ffi.addressof(tcb, "snd"))
-    lib.ring_free(ffi.addressof(tcb, "rcv"))
+# Parts that most connections never need, for losses and for settings that few ask for.
+_ON_DEMAND: dict[str, type] = {
+    "frto": ForwardRto,
+    "keepalive": KeepAlive,
+    "prr": ProportionalRateReduction,
+    "undo": Undo,
+    "validation": WindowValidation,
+}
 
 
 class Connection:
     """One TCP connection of a host."""
 
+    # These keep what they know in the TCB, so that one is enough for all connections.
+    send_buffer = SendBuffer()
+    receive_buffer = ReceiveBuffer()
+
+    frto: ForwardRto
+    keepalive: KeepAlive
+    prr: ProportionalRateReduction
+    undo: Undo
+    validation: WindowValidation
+
     __slots__ = (
         "__weakref__",
-        "_tcb_memory",
         "ack_verdict",
         "acks",
         "closing",
@@ -83,6 +96,7 @@ class Connection:
         "ip_options",
         "keepalive",
         "keepalive_due",
+        "keeps_alive",
         "listener",
         "looped",
         "mss_limit",
@@ -100,11 +114,9 @@ class Connection:
         "rate",
         "rcv",
         "reassembly",
-        "receive_buffer",
         "reports_errors",
         "reset_why",
         "retransmit_why",
-        "send_buffer",
         "snd",
         "soft_error",
         "syn_why",
@@ -123,16 +135,14 @@ class Connection:
         self.host = host
         self.config = host.config.tcp
         self.number = number
-        self._tcb_memory = ffi.gc(ffi.new("struct tcb *"), _free_memory)
-        self.tcb = tcb = self._tcb_memory
-        tcb.number = number
-        tcb.state = state
+        self.tcb = tcb = ffi.gc(lib.tcb_new(number, state, path), lib.tcb_free)
+        if tcb == ffi.NULL:
+            raise MemoryError
         self.path = ffi.addressof(tcb, "path")
-        ffi.memmove(self.path, path, ffi.sizeof("struct path"))
         self.snd = ffi.addressof(tcb, "snd")
         self.rcv = ffi.addressof(tcb, "rcv")
-        self.send_buffer = SendBuffer(self)
-        self.receive_buffer = ReceiveBuffer(self)
+        self.send_buffer.prepare(self)
+        self.receive_buffer.prepare(self)
         tcb.rto = self.config.initial_rto
         self.owner: Any = None
         self.listener: Listener | None = None  # passive open; MUST-11
@@ -148,7 +158,7 @@ class Connection:
         self.flight = Flight(tcb)
         self.reassembly = Reassembly()
         self.acks = AckPolicy(tcb, self.config.quick_acks)
-        self.detector: LossDetector = NewReno()
+        self.detector: LossDetector = WITHOUT_SACK  # until the peer's SYN says otherwise
         self.congestion: CongestionControl
         self.rate: RateSampler | None  # where congestion control wants rates
         self.urgent = Urgent()
@@ -163,10 +173,6 @@ class Connection:
         self.pacer = Pacer(tcb)
         self.use_congestion(self.config.congestion)
         self.ecn = Ecn(self.config.ecn)
-        self.prr = ProportionalRateReduction()
-        self.validation = WindowValidation()
-        self.undo = Undo()
-        self.frto = ForwardRto()
         self.syn_why: Why | None = None  # a SYN or SYN-ACK must leave
         self.reset_why: Why | None = None  # a RST must leave
         self.retransmit_why = Why.FAST_RETRANSMIT
@@ -175,10 +181,18 @@ class Connection:
         self.duplicates_reported = 0  # D-SACKs (RFC 2883)
         self.probe_due = False  # a tail loss probe must leave
         self.window_probe_due = False
-        self.keepalive = KeepAlive()
+        self.keeps_alive = False  # keep-alives are on
         self.keepalive_due = False
         self.user_timeout = 0  # µs, 0: the configured R2 (MUST-21)
         self.ack_verdict = Verdict.ACKNOWLEDGEMENT  # what the last ACK field meant
+
+    def __getattr__(self, name: str) -> Any:
+        """Makes a part that is asked for the first time."""
+        if name not in _ON_DEMAND:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        part = _ON_DEMAND[name]()
+        setattr(self, name, part)
+        return part
 
     @property
     def orphan(self) -> bool:

@@ -16,7 +16,6 @@ the segment path works with, too; once somebody asks for more they become record
 
 from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
-from itertools import count
 from typing import TYPE_CHECKING
 
 from stack._native import ffi, lib
@@ -76,17 +75,17 @@ class Transmission:
 class Flight:
     """The transmissions of a connection; keeps `tcb.sacked` and `tcb.lost` true."""
 
-    __slots__ = ("_lost", "_number", "_records", "_tcb", "in_network", "on_lost")
+    __slots__ = ("_lost", "_number", "_order", "_records", "_tcb", "on_lost")
 
     def __init__(self, tcb: "Tcb") -> None:
         self._tcb = tcb
         self.on_lost: Callable[[Transmission], None] | None = None  # told of each loss
         self._records: list[Transmission] = []
-        self.in_network = SendOrder(Transmission(0, 0, 0))
+        self._order: SendOrder | None = None
         # A heap of what waits to be sent again, by sequence; what has left it stays until
         # it comes up.
         self._lost: list[tuple[int, int, Transmission]] = []
-        self._number = count()
+        self._number = 0
 
     def __iter__(self) -> Iterator[Transmission]:
         """All of it, for those who only look."""
@@ -103,6 +102,13 @@ class Flight:
     def plain(self) -> bool:
         """Whether nothing is known of anything in flight but that it left."""
         return not self._records
+
+    @property
+    def in_network(self) -> SendOrder:
+        """The records that are neither SACKed nor lost, by when they were sent last."""
+        if self._order is None:
+            self._order = SendOrder(Transmission(0, 0, 0))
+        return self._order
 
     @property
     def pipe(self) -> int:
@@ -173,7 +179,8 @@ class Flight:
     def _wait(self, record: Transmission) -> None:
         # What was acknowledged before counts, to place records beyond 32 bits.
         place = self._tcb.bytes_acked + ((record.seq - self._tcb.snd_una) & MASK)
-        heappush(self._lost, (place, next(self._number), record))
+        self._number += 1
+        heappush(self._lost, (place, self._number, record))
 
     def cut(self, record: Transmission, length: int) -> None:
         """Shortens `record` to `length` bytes; the rest becomes a record of its own."""

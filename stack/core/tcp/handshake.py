@@ -141,7 +141,8 @@ def establish(connection: "Connection", seg: "Packet", cause: Cause, now: int) -
     connection.stop_timer(Timer.RETRANSMISSION)
     connection.syn_why = None
     _first_rtt(connection, seg, now)
-    connection.keepalive.begin(connection, now)
+    if connection.keeps_alive:
+        connection.keepalive.begin(connection, now)
     connection.receive_buffer.begin(connection, now)
     connection.host.metrics.begin(connection, now)
     if connection.mtu_probe is not None:

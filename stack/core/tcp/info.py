@@ -103,7 +103,7 @@ def _windows(connection: "Connection") -> dict[str, int]:
         "snd_cwnd": tcb.cwnd // mss,
         "snd_ssthresh": INFINITE if tcb.ssthresh >= INFINITE else tcb.ssthresh // mss,
         "rcv_ssthresh": tcb.rcv_wnd_max,
-        "rcv_space": connection.receive_buffer.space,
+        "rcv_space": connection.tcb.rcv_space,
         "snd_wnd": tcb.snd_wnd,
         "rcv_wnd": window.announced(tcb),
         "reordering": _REORDERING,

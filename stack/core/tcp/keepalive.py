@@ -16,16 +16,16 @@ _WATCHED = frozenset(
 
 
 class KeepAlive:
-    """The probing of one connection. Off by default (MUST-25); times in µs.
+    """The probing of one connection while it `keeps_alive`, which is off by default (MUST-25);
+    times in µs.
 
     `idle` is the silence before the first probe (MUST-27, MUST-28), `interval` the time
     between probes, `count` how many may stay unanswered (MUST-29).
     """
 
-    __slots__ = ("_probed_at", "_probes", "count", "enabled", "idle", "interval")
+    __slots__ = ("_probed_at", "_probes", "count", "idle", "interval")
 
     def __init__(self) -> None:
-        self.enabled = False
         self.idle = 7200 * SECOND
         self.interval = 75 * SECOND
         self.count = 9
@@ -34,22 +34,21 @@ class KeepAlive:
 
     def set(self, connection: "Connection", enabled: bool, now: int) -> None:
         """Switches probing of this connection on or off (MUST-24)."""
-        self.enabled = enabled
+        connection.keeps_alive = enabled
         if enabled and connection.state in _WATCHED:
             self.begin(connection, now)
         elif not enabled:
             connection.stop_timer(Timer.KEEPALIVE)
 
     def begin(self, connection: "Connection", now: int) -> None:
-        """The connection is established, or a setting changed."""
-        if self.enabled:
-            tcb = connection.tcb
-            tcb.last_heard = max(tcb.last_heard, tcb.last_sent_at)
-            connection.start_timer(Timer.KEEPALIVE, max(tcb.last_heard + self.idle, now + 1))
+        """The connection is established, or a setting changed: the silence counts from here."""
+        tcb = connection.tcb
+        tcb.last_heard = max(tcb.last_heard, tcb.last_sent_at)
+        connection.start_timer(Timer.KEEPALIVE, max(tcb.last_heard + self.idle, now + 1))
 
     def on_timer(self, connection: "Connection", now: int) -> bool:
         """The timer ran out; returns whether a probe is due."""
-        if not self.enabled or connection.state not in _WATCHED:
+        if not connection.keeps_alive or connection.state not in _WATCHED:
             return False
         last_heard = connection.tcb.last_heard
         quiet = now - last_heard

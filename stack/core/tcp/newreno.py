@@ -70,3 +70,7 @@ class NewReno:
 
     def on_loss_probe_sent(self, connection: "Connection", retransmission: bool, now: int) -> None:
         """Tail loss probes are sent only where there is SACK."""
+
+
+WITHOUT_SACK = NewReno()
+"""One for all connections: what they count is in their TCBs."""

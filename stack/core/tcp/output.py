@@ -387,7 +387,7 @@ def _cwnd_left(connection: "Connection") -> int:
     left: int = tcb.cwnd - connection.flight.pipe
     if tcb.dupacks and tcb.recovery == Recovery.OPEN and not tcb.sack_ok:
         left += min(tcb.dupacks, 2) * tcb.snd_mss  # limited transmit, RFC 3042 §2
-    if connection.frto.holds_retransmissions:
+    if tcb.recovery == Recovery.LOSS and connection.frto.holds_retransmissions:
         left = min(left, connection.frto.room(tcb))
     return left
 

@@ -6,6 +6,8 @@ from itertools import islice
 
 from stack.wire.sequence import MASK
 
+_NONE: OrderedDict[int, int] = OrderedDict()
+
 
 class Reassembly:
     """Ranges of sequence numbers received beyond rcv_nxt, and what SACK says of them.
@@ -20,7 +22,7 @@ class Reassembly:
 
     def __init__(self) -> None:
         self._lefts: list[int] = []  # left edges in sequence
-        self._rights: OrderedDict[int, int] = OrderedDict()  # left → right, last changed first
+        self._rights = _NONE  # left → right, last changed first; a dict of its own with the first
         self._duplicate: tuple[int, int] | None = None
         self.fin: int | None = None  # sequence number of a FIN that came out of order
 
@@ -37,6 +39,8 @@ class Reassembly:
 
     def add(self, base: int, left: int, right: int) -> None:
         """Bytes left…right were written into the ring; right > left > base."""
+        if self._rights is _NONE:
+            self._rights = OrderedDict()
         lefts, rights = self._lefts, self._rights
         start, stop = (left - base) & MASK, (right - base) & MASK
         begin = bisect_left(lefts, start, key=lambda edge: (edge - base) & MASK)

@@ -26,21 +26,21 @@ def _with_rounding(size: int) -> int:
 
 
 class ReceiveBuffer:
-    """The receive buffer of one connection. Sizes in bytes, times in µs.
+    """The receive buffers of all connections; what there is to know of each is in its TCB.
+    Sizes in bytes, times in µs.
 
-    While `tcb.rcv_automatic`, `space` is the most that was read within one round trip, and
-    `tcb.rcv_rtt` the receiver's own estimate of that, 0 while it is not known; `tcb.rcv_drawn`
-    is what it drew of the host's budget.
+    While `tcb.rcv_automatic`, `tcb.rcv_space` is the most that was read within one round trip,
+    and `tcb.rcv_rtt` the receiver's own estimate of that, 0 while it is not known. The round
+    trip at hand began at `tcb.rcv_round_at`, with `tcb.rcv_round_from` as the next byte to
+    read. `tcb.rcv_drawn` is what the buffer drew of the host's budget.
     """
 
-    __slots__ = ("_from", "_since", "space")
+    __slots__ = ()
 
-    def __init__(self, connection: "Connection") -> None:
+    def prepare(self, connection: "Connection") -> None:
+        """The connection is new."""
         config = connection.config
         size = config.receive_buffer or config.first_receive_buffer
-        self.space = 0
-        self._from = 0
-        self._since = 0
         connection.tcb.rcv_automatic = config.receive_buffer == 0
         connection.tcb.rcv_wnd_max = size
         lib.ring_init(connection.rcv, _with_rounding(size))
@@ -61,9 +61,9 @@ class ReceiveBuffer:
         """The connection is established: the first measurement begins."""
         tcb = connection.tcb
         tcb.rcv_rtt = max(tcb.srtt, _SHORTEST) if tcb.srtt else 0
-        self.space = min(connection.config.initial_window * tcb.rcv_mss, tcb.rcv_wnd_max)
-        self._from = (tcb.rcv_nxt - tcb.rcv.length) & MASK
-        self._since = tcb.rcv_measure_at = now
+        tcb.rcv_space = min(connection.config.initial_window * tcb.rcv_mss, tcb.rcv_wnd_max)
+        tcb.rcv_round_from = (tcb.rcv_nxt - tcb.rcv.length) & MASK
+        tcb.rcv_round_at = tcb.rcv_measure_at = now
 
     def copy(self, connection: "Connection", offset: int, length: int) -> bytes:
         """`length` bytes from `offset` on, which are there."""
@@ -92,20 +92,20 @@ class ReceiveBuffer:
     def on_read(self, connection: "Connection", now: int) -> None:
         """The application has read: once a round trip, the window follows what it took."""
         tcb = connection.tcb
-        if now - self._since < tcb.rcv_rtt or not tcb.rcv_rtt:
+        if now - tcb.rcv_round_at < tcb.rcv_rtt or not tcb.rcv_rtt:
             return
         read_up_to = (tcb.rcv_nxt - tcb.rcv.length) & MASK
-        copied = (read_up_to - self._from) & MASK
-        if copied > self.space:
+        copied = (read_up_to - tcb.rcv_round_from) & MASK
+        if copied > tcb.rcv_space:
             self._grow(connection, copied)
-            self.space = copied
-        self._from = read_up_to
-        self._since = now
+            tcb.rcv_space = copied
+        tcb.rcv_round_from = read_up_to
+        tcb.rcv_round_at = now
 
     def _grow(self, connection: "Connection", copied: int) -> None:
         tcb = connection.tcb
         wanted = 2 * copied + 16 * tcb.rcv_mss
-        wanted += wanted * min(copied - self.space, self.space) // self.space
+        wanted += wanted * min(copied - tcb.rcv_space, tcb.rcv_space) // tcb.rcv_space
         most = min(connection.config.largest_receive_buffer, 0xFFFF << tcb.rcv_wscale)
         drawn = connection.host.buffer_memory.take(min(wanted, most) - tcb.rcv_wnd_max)
         if drawn:

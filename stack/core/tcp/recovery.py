@@ -69,7 +69,8 @@ class LossDetector(Protocol):
 def on_delivery(connection: "Connection", delivery: Delivery) -> None:
     """Lets the detector judge, then enters, goes on with or leaves recovery."""
     tcb = connection.tcb
-    if connection.undo.shows_spurious(connection, delivery) or (
+    # Nothing was undone by mistake where nothing was sent again.
+    if (tcb.retransmissions and connection.undo.shows_spurious(connection, delivery)) or (
         tcb.recovery == Recovery.LOSS and connection.frto.shows_spurious(connection, delivery)
     ):
         connection.undo.revert(connection, delivery.now)

@@ -133,7 +133,7 @@ def _is_common(connection: "Connection") -> bool:
         and _sends_plainly(connection)
         and connection.flight.plain
         and connection.detector.settled
-        and not connection.undo.watches
+        and not (connection.tcb.retransmissions and connection.undo.watches)
     )
 
 

@@ -13,13 +13,15 @@ if TYPE_CHECKING:
 
 
 class SendBuffer:
-    """The send buffer of one connection. It grows while `tcb.snd_automatic`, and `tcb.snd_drawn`
-    is what it drew of the host's budget. Sizes in bytes.
+    """The send buffers of all connections; what there is to know of each is in its TCB. One
+    grows while `tcb.snd_automatic`, and `tcb.snd_drawn` is what it drew of the host's budget.
+    Sizes in bytes.
     """
 
     __slots__ = ()
 
-    def __init__(self, connection: "Connection") -> None:
+    def prepare(self, connection: "Connection") -> None:
+        """The connection is new."""
         config = connection.config
         connection.tcb.snd_automatic = config.send_buffer == 0
         lib.ring_init(connection.snd, config.send_buffer or config.first_send_buffer)

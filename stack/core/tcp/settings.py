@@ -47,7 +47,7 @@ def _keepalive_number(name: str) -> Callable[["Connection", int], None]:
 
     def apply(connection: "Connection", value: int) -> None:
         setattr(connection.keepalive, name, value)
-        _keepalive(connection, connection.keepalive.enabled)
+        _keepalive(connection, connection.keeps_alive)
 
     return apply
 

@@ -44,6 +44,8 @@ class Sample:
 class CongestionControl(ABC):
     """Sets `tcb.cwnd` and `tcb.ssthresh` (bytes) as acknowledgements and losses come."""
 
+    __slots__ = ("initial_window", "tcb")
+
     name: str
     # An algorithm that models the path keeps delivery rates here. It hears of every
     # acknowledgement, in recovery too, and sets cwnd and `pacing_rate` each time; neither

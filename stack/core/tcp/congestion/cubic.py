@@ -19,6 +19,17 @@ SECOND = 1_000_000
 class Cubic(CongestionControl):
     """Concave up to the window of the last loss, then convex beyond it."""
 
+    __slots__ = (
+        "_before",
+        "_cwnd",
+        "_epoch",
+        "_hystart",
+        "_k",
+        "_prior",
+        "_w_est",
+        "_w_max",
+    )
+
     name = "cubic"
     only_when_limited = True
 
@@ -30,7 +41,7 @@ class Cubic(CongestionControl):
         self._epoch = 0  # µs, 0: congestion avoidance has not begun
         self._cwnd = 0.0  # segments, with the fraction that tcb.cwnd cannot hold
         self._w_est = 0.0  # segments
-        self._hystart = HyStart()
+        self._hystart: HyStart | None = None  # of the slow start at hand
         self._before = (0.0, 0.0, 0, 0.0, 0.0)  # all this before the last loss
 
     def on_ack(self, sample: Sample) -> None:
@@ -50,12 +61,14 @@ class Cubic(CongestionControl):
     def _slow_start(self, sample: Sample) -> int:
         """With HyStart++, which may end it before the first loss (RFC 9406)."""
         tcb = self.tcb
-        first = tcb.ssthresh == INFINITE
-        if first and self._hystart.on_ack(tcb, sample.rtt, sample.rtts):
+        if tcb.ssthresh != INFINITE:
+            return self.slow_start(sample.acked)
+        if self._hystart is None:
+            self._hystart = HyStart()
+        if self._hystart.on_ack(tcb, sample.rtt, sample.rtts):
             tcb.ssthresh = tcb.cwnd
             return sample.acked
-        growth = self._hystart.growth(sample.acked) if first else sample.acked
-        return self.slow_start(growth)
+        return self.slow_start(self._hystart.growth(sample.acked))
 
     def _begin_epoch(self, now: int) -> None:
         self._epoch = now
@@ -127,5 +140,5 @@ class Cubic(CongestionControl):
     def on_idle(self) -> None:
         """The clock of the cubic does not run while the application is idle (RFC 9438 §4.2)."""
         super().on_idle()
-        self._hystart.restart()
+        self._hystart = None
         self._epoch = 0

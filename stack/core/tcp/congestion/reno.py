@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 class Reno(CongestionControl):
     """One segment more each round trip, half on loss."""
 
+    __slots__ = ("_counted",)
+
     name = "reno"
     only_when_limited = True
 
