@@ -4,7 +4,7 @@
 #define PACKETS 600u
 #define LENGTH_MAX 3000u
 
-struct sent {
+struct put {
     int64_t turn, due;
     uint32_t length;
     uint8_t first; /* the bytes count up from here */
@@ -12,7 +12,7 @@ struct sent {
 };
 
 struct model {
-    struct sent sent[PACKETS];
+    struct put sent[PACKETS];
     uint32_t begin, end;
     int64_t exactly; /* ns */
 };
@@ -41,7 +41,7 @@ static void model_push(struct model *m, const struct line *line, uint32_t length
     uint64_t octets;
     uint32_t count = waiting(m, now, &octets);
     int waits = line->rate > 0 && free_at(m) > now;
-    struct sent *s = &m->sent[m->end];
+    struct put *s = &m->sent[m->end];
 
     if (waits && count > 0 &&
         ((line->packets_max > 0 && count >= line->packets_max) ||
@@ -83,7 +83,7 @@ static void pop(struct line *line, struct model *m, uint32_t limit, int64_t now)
     uint32_t count = line_pop(line, out, limit, now), i, at;
 
     for (i = 0; i < count; i++) {
-        const struct sent *s = &m->sent[m->begin++];
+        const struct put *s = &m->sent[m->begin++];
 
         PROMISE(m->begin <= m->end && s->due <= now && out[i].length == s->length);
         for (at = 0; at < s->length; at++)

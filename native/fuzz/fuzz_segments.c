@@ -4,7 +4,7 @@
 
 #define STEPS_MAX 200
 #define NUMBER 5
-#define ROOM_MAX 64
+#define ROOM_MAX BATCH_PACKETS
 
 struct world {
     struct segment_path path;
@@ -227,16 +227,16 @@ static void take_up_notes(struct world *w)
 static void transmit(struct world *w, struct input *in)
 {
     uint32_t room = take8(in) % (ROOM_MAX + 1), flags = take8(in) & LEAVE_OFFLOAD, i;
-    uint32_t adv = w->t.rcv_adv, nxt = w->t.snd_nxt, carried = 0;
-    uint32_t result = segments_leave(&w->path, &w->t, w->out, room, flags, w->now);
+    uint32_t first = ROOM_MAX - room, adv = w->t.rcv_adv, nxt = w->t.snd_nxt, carried = 0;
+    uint32_t result = segments_leave(&w->path, &w->t, w->out, first, flags, w->now);
     uint8_t wire[65536];
 
     PROMISE(result % 256 <= room && result / 256 <= LEAVE_PYTHON);
     for (i = 0; i < result % 256; i++) {
         struct packet p;
 
-        PROMISE(outgoing_copy(&w->out[i], wire, sizeof wire) == w->out[i].length);
-        PROMISE(packet_parse(&p, wire, w->out[i].length, PARSE_TRUST_CHECKSUM) == FAULT_NONE);
+        PROMISE(outgoing_copy(&w->out[first + i], wire, sizeof wire) == w->out[first + i].length);
+        PROMISE(packet_parse(&p, wire, w->out[first + i].length, PARSE_TRUST_CHECKSUM) == FAULT_NONE);
         PROMISE(p.seq == nxt + carried && p.ack == w->t.rcv_nxt);
         PROMISE(flags || p.text_length <= w->t.snd_mss);
         carried += p.text_length;
