@@ -11,7 +11,7 @@ int segment_path_wanted(void)
     return value == NULL || strcmp(value, "0") != 0;
 }
 
-static int may_carry_data(const struct tcb *t)
+static int is_synchronised(const struct tcb *t)
 {
     switch (t->state) {
     case STATE_ESTABLISHED:
@@ -19,6 +19,7 @@ static int may_carry_data(const struct tcb *t)
     case STATE_FIN_WAIT_2:
     case STATE_CLOSE_WAIT:
     case STATE_LAST_ACK:
+    case STATE_TIME_WAIT: /* of which only the last acknowledgement is left */
         return 1;
     default:
         return 0;
@@ -27,7 +28,7 @@ static int may_carry_data(const struct tcb *t)
 
 int is_quiet(const struct tcb *t)
 {
-    return t->fast && may_carry_data(t) && t->recovery == 0 && t->sacked == 0 && t->lost == 0 &&
+    return t->fast && is_synchronised(t) && t->recovery == 0 && t->sacked == 0 && t->lost == 0 &&
            t->dupacks == 0 && t->backoff == 0 && t->ack_alert == 0 && t->ack_due < WHY_OTHER &&
            t->deadlines[TIMER_PERSIST] == 0;
 }

@@ -2,12 +2,21 @@
  * expected is finished here (RFC 9293 §3.10.7.4 in the order of core.tcp.arrive). */
 #include "internal.h"
 
+#define SHORTEST_RTT 1000 /* µs: timestamps tick no faster */
+
 /* ---- is it the expected one? ----------------------------------------------- */
+
+static int has_fin(const struct packet *p)
+{
+    return (p->flags & FLAG_FIN) != 0;
+}
 
 /* Sequence number and timestamp: the next byte, in the window, no older than the last. */
 static int continues(const struct tcb *t, const struct packet *p)
 {
-    if (p->seq != t->rcv_nxt || p->text_length > t->rcv_adv - t->rcv_nxt)
+    uint32_t length = p->text_length + (uint32_t)has_fin(p);
+
+    if (p->seq != t->rcv_nxt || length > t->rcv_adv - t->rcv_nxt)
         return 0;
     if (!t->ts_ok)
         return p->options == 0;
@@ -20,13 +29,26 @@ static int takes_text(const struct tcb *t)
     return !t->fin_received && !t->orphan;
 }
 
-/* An acknowledgement of something in flight, or again of what is acknowledged already; not
- * the one of our FIN, which moves the state on. */
+static int acknowledges_fin(const struct tcb *t, const struct packet *p)
+{
+    return t->fin_sent && p->ack == t->snd_nxt && t->snd_una != t->snd_nxt;
+}
+
+/* The FIN of a peer that closes first, or after ours has arrived; two that cross each other
+ * are Python's. */
+static int takes_fin(const struct tcb *t, const struct packet *p)
+{
+    return t->state == STATE_ESTABLISHED || t->state == STATE_FIN_WAIT_2 ||
+           (t->state == STATE_FIN_WAIT_1 && acknowledges_fin(t, p));
+}
+
+/* An acknowledgement of something in flight, or again of what is acknowledged already. Where
+ * that of our FIN ends the connection, nobody may be there to be told. */
 static int acknowledges_ours(const struct tcb *t, const struct packet *p)
 {
     uint32_t advanced = p->ack - t->snd_una;
 
-    if (t->fin_sent && advanced > 0 && p->ack == t->snd_nxt)
+    if (acknowledges_fin(t, p) && t->state == STATE_LAST_ACK && !t->orphan)
         return 0;
     return advanced <= flight_size(t) && p->window != 0 && t->snd_wnd != 0;
 }
@@ -41,15 +63,27 @@ static int says_something(const struct tcb *t, const struct packet *p)
 {
     uint32_t wnd = (uint32_t)p->window << t->snd_wscale;
 
-    return p->text_length > 0 || p->ack != t->snd_una ||
+    return p->text_length > 0 || has_fin(p) || p->ack != t->snd_una ||
            (wnd != t->snd_wnd && takes_window(t, p));
+}
+
+/* The third step of a handshake that a listener has room for: nothing was lost in it. */
+static int completes_handshake(const struct tcb *t, const struct packet *p)
+{
+    const struct accept_queue *accepts = t->accepts;
+
+    return t->fast && t->state == STATE_SYN_RECEIVED && accepts != NULL &&
+           accepts->waiting < accepts->backlog && t->backoff == 0 && t->unacked_since != 0 &&
+           t->ack_due == WHY_NONE && !t->fin_queued && !t->orphan && t->snd_wnd != 0 &&
+           (p->flags & ~FLAG_PSH) == FLAG_ACK && p->ack == t->snd_nxt && p->window != 0 &&
+           continues(t, p);
 }
 
 static int is_expected(const struct tcb *t, const struct packet *p)
 {
-    return is_quiet(t) && (p->flags & ~FLAG_PSH) == FLAG_ACK && continues(t, p) &&
-           (p->text_length == 0 || takes_text(t)) && acknowledges_ours(t, p) &&
-           says_something(t, p);
+    return is_quiet(t) && t->state != STATE_TIME_WAIT && (p->flags & ~(FLAG_PSH | FLAG_FIN)) == FLAG_ACK && continues(t, p) &&
+           (p->text_length == 0 || takes_text(t)) && (!has_fin(p) || takes_fin(t, p)) &&
+           acknowledges_ours(t, p) && says_something(t, p);
 }
 
 /* ---- fifth: the ACK field --------------------------------------------------- */
@@ -88,14 +122,19 @@ static void note_sample(struct segment_path *path, struct tcb *t, uint32_t acked
         t->sample_rtt = rtt;
 }
 
+static void happens(struct segment_path *path, const struct tcb *t, uint32_t what)
+{
+    path->happened_to[path->happened_count] = t->number;
+    path->happened[path->happened_count++] = what;
+    path->noted++;
+}
+
 static void tell(struct segment_path *path, struct tcb *t, uint32_t ready)
 {
     if (t->orphan)
         return;
-    if (t->ready == 0) {
-        path->told[path->told_count++] = t->number;
-        path->noted++;
-    }
+    if (t->ready == 0)
+        happens(path, t, HAPPENED_READY);
     t->ready |= ready;
 }
 
@@ -172,7 +211,7 @@ static void rearm(struct segment_path *path, struct tcb *t, int64_t now)
 
 static void may_go_on(struct segment_path *path, struct tcb *t)
 {
-    if (t->snd.length > 0 || t->fin_queued)
+    if (t->snd.length > 0 || (t->fin_queued && !t->fin_sent))
         wants_output(path, t);
 }
 
@@ -190,6 +229,56 @@ static void update_window(struct segment_path *path, struct tcb *t, const struct
     if (wnd > t->max_snd_wnd)
         t->max_snd_wnd = wnd;
     may_go_on(path, t);
+}
+
+/* What the buffers drew of the host's budget is for others at once. */
+static void give_back_buffers(struct segment_path *path, struct tcb *t)
+{
+    path->budget->left += (int64_t)t->snd_drawn + t->rcv_drawn;
+    t->snd_drawn = t->rcv_drawn = 0;
+    t->snd_automatic = t->rcv_automatic = 0;
+}
+
+/* Our FIN is acknowledged. After the peer's that was the end, and what remains of the
+ * connection is Python's. */
+static void fin_acknowledged(struct segment_path *path, struct tcb *t, int64_t now)
+{
+    if (t->state == STATE_FIN_WAIT_1) {
+        t->state = STATE_FIN_WAIT_2;
+        if (t->orphan)
+            timer_start(path, t, TIMER_TIME_WAIT, now + path->fin_wait_2);
+    } else if (t->state == STATE_LAST_ACK) {
+        give_back_buffers(path, t);
+        t->fast = 0;
+        happens(path, t, HAPPENED_ENDED);
+    }
+}
+
+/* The first measurement of the receiver's round trip begins (core.tcp.receive_buffer). */
+static void begin_receiving(const struct segment_path *path, struct tcb *t, int64_t now)
+{
+    uint64_t first = (uint64_t)path->initial_window * t->rcv_mss;
+
+    t->rcv_rtt = t->srtt > SHORTEST_RTT ? t->srtt : SHORTEST_RTT;
+    t->rcv_space = first < t->rcv_wnd_max ? (uint32_t)first : t->rcv_wnd_max;
+    t->rcv_round_from = t->rcv_nxt - t->rcv.length;
+    t->rcv_round_at = t->rcv_measure_at = now;
+}
+
+/* Our SYN is acknowledged (core.tcp.handshake): what the listener and congestion control make
+ * of that is Python's. */
+static void establish(struct segment_path *path, struct tcb *t, const struct packet *p,
+                      int64_t now)
+{
+    t->state = STATE_ESTABLISHED;
+    t->snd_una = t->snd_nxt;
+    t->deadlines[TIMER_RETRANSMISSION] = 0;
+    take_rtt(path, t, now - t->unacked_since);
+    begin_receiving(path, t, now);
+    t->accepts->waiting++;
+    happens(path, t, HAPPENED_ESTABLISHED);
+    t->snd_wl1 = p->seq - 1; /* so that this segment's window counts */
+    update_window(path, t, p);
 }
 
 static void check_ack(struct segment_path *path, struct tcb *t, const struct packet *p,
@@ -252,8 +341,8 @@ static void measure_round_trip(struct tcb *t, const struct packet *p, int64_t no
     if (!t->rcv_automatic || now < t->rcv_measure_at || !t->ts_ok || p->tsecr == 0)
         return;
     sample = (int64_t)(timestamp(t, now) - p->tsecr) * 1000;
-    if (sample < 1000)
-        sample = 1000;
+    if (sample < SHORTEST_RTT)
+        sample = SHORTEST_RTT;
     if (sample < t->rcv_rtt || t->rcv_rtt == 0)
         t->rcv_rtt = sample;
     else
@@ -277,6 +366,23 @@ static void take_text(struct segment_path *path, struct tcb *t, const struct pac
     tell(path, t, READY_READABLE);
 }
 
+/* ---- eighth: the FIN ---------------------------------------------------------- */
+
+static void take_fin(struct segment_path *path, struct tcb *t)
+{
+    t->rcv_nxt++;
+    t->fin_received = 1;
+    ack_now(path, t, WHY_FIN_RECEIVED);
+    if (t->state == STATE_ESTABLISHED) {
+        t->state = STATE_CLOSE_WAIT;
+    } else {
+        t->state = STATE_TIME_WAIT;
+        give_back_buffers(path, t);
+        happens(path, t, HAPPENED_TIME_WAIT);
+    }
+    tell(path, t, READY_EOF | READY_READABLE);
+}
+
 /* ---- a segment, a batch ------------------------------------------------------ */
 
 /* RFC 7323 §4.3 (2): only a segment that covers the last ACK sent counts. */
@@ -292,7 +398,9 @@ static void note_timestamp(struct tcb *t, const struct packet *p, int64_t now)
 static int segment_arrives(struct segment_path *path, struct tcb *t, const struct packet *p,
                            int64_t now)
 {
-    if (!is_expected(t, p))
+    int opens = completes_handshake(t, p), closes = acknowledges_fin(t, p);
+
+    if (!opens && !is_expected(t, p))
         return 0;
     if (p->text_length > 0 &&
         ring_write_at(&t->rcv, t->rcv.length, p->text, p->text_length) == 0)
@@ -300,9 +408,16 @@ static int segment_arrives(struct segment_path *path, struct tcb *t, const struc
     t->segments_in++;
     t->last_heard = now;
     note_timestamp(t, p, now);
-    check_ack(path, t, p, now);
+    if (opens)
+        establish(path, t, p, now);
+    else
+        check_ack(path, t, p, now);
+    if (closes)
+        fin_acknowledged(path, t, now);
     if (p->text_length > 0)
         take_text(path, t, p, now);
+    if (has_fin(p))
+        take_fin(path, t);
     path->segments_in++;
     return 1;
 }

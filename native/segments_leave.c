@@ -113,7 +113,7 @@ static int is_paced(struct departure *d)
 {
     struct tcb *t = d->t;
 
-    if (t->pacing_rate == 0 || unsent(t) == 0 || t->pacing_next < t->pacing_burst_end)
+    if (t->pacing_rate == 0 || (unsent(t) == 0 && !is_fin_due(t)) || t->pacing_next < t->pacing_burst_end)
         return 0;
     if (t->pacing_next > d->now) {
         t->pacing_waits = 1;
@@ -184,19 +184,34 @@ static uint32_t may_send(const struct departure *d)
     return tail_may_go(t) ? (uint32_t)length : 0;
 }
 
+/* Whether our FIN leaves with the next `length` bytes: with the last ones, if the window has
+ * room for it. */
+static int may_close(const struct tcb *t, uint32_t length)
+{
+    return is_fin_due(t) && length == unsent(t) && window_left(t) > length;
+}
+
+static void note_data_sent(struct tcb *t, uint32_t length, int64_t now)
+{
+    t->last_sent_at = now;
+    t->una_at_send = t->snd_una;
+    t->data_segments_out++;
+    pay(t, length, now);
+}
+
 static void send_new(struct departure *d, uint32_t length)
 {
     struct tcb *t = d->t;
-    uint32_t end = t->snd_nxt + length;
+    int fin = may_close(t, length), last = length == unsent(t);
+    uint32_t end = t->snd_nxt + length + (uint32_t)fin, flags = FLAG_ACK;
 
-    if (length == unsent(t))
-        emit_segment(d, FLAG_ACK | FLAG_PSH, length, WHY_DATA_PUSHED);
-    else
-        emit_segment(d, FLAG_ACK, length, WHY_DATA);
-    t->last_sent_at = d->now;
-    t->una_at_send = t->snd_una;
-    t->data_segments_out++;
-    pay(t, length, d->now);
+    if (length > 0 && last)
+        flags |= FLAG_PSH;
+    if (fin)
+        flags |= FLAG_FIN;
+    emit_segment(d, flags, length, fin ? WHY_FIN : last ? WHY_DATA_PUSHED : WHY_DATA);
+    if (length > 0)
+        note_data_sent(t, length, d->now);
     if (length % t->snd_mss != 0) {
         t->small_end = end;
         t->small_in_flight = 1;
@@ -205,6 +220,7 @@ static void send_new(struct departure *d, uint32_t length)
         t->unacked_since = d->now;
     sent_push(&t->sent, t->snd_nxt, end, d->now);
     t->snd_nxt = end;
+    t->fin_sent |= (uint8_t)fin;
     if (t->deadlines[TIMER_RETRANSMISSION] == 0)
         arm_retransmission(d->path, t, d->now);
 }
@@ -233,19 +249,15 @@ static uint32_t send_data(struct departure *d)
         struct tcb *t = d->t;
         uint32_t length;
 
-        if (unsent(t) == 0 && is_fin_due(t))
-            return LEAVE_PYTHON;
         if (is_paced(d))
             return LEAVE_DONE;
-        if (unsent(t) == 0)
+        if (unsent(t) == 0 && !is_fin_due(t))
             break;
-        if (was_idle(d) || !sent_reserve(&t->sent))
+        if ((unsent(t) > 0 && was_idle(d)) || !sent_reserve(&t->sent))
             return LEAVE_PYTHON;
         length = may_send(d);
-        if (length == 0)
+        if (length == 0 && !may_close(t, 0))
             break;
-        if (length == unsent(t) && is_fin_due(t))
-            return LEAVE_PYTHON;
         send_new(d, length);
     }
     if (d->built == d->room)

@@ -1,7 +1,20 @@
-/* The memory of a transmission control block. */
+/* A transmission control block's memory, and the path that it begins with. */
 #include "internal.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+void path_back(struct path *path, const struct packet *p, uint8_t ttl)
+{
+    memset(path, 0, sizeof *path);
+    path->version = p->version;
+    path->ttl = ttl;
+    path->dont_fragment = 1;
+    memcpy(path->src, p->dst, sizeof path->src);
+    memcpy(path->dst, p->src, sizeof path->dst);
+    path->sport = p->dport;
+    path->dport = p->sport;
+}
 
 struct tcb *tcb_new(uint32_t number, uint32_t state, const struct path *path)
 {

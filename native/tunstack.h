@@ -207,6 +207,10 @@ struct path {
     uint8_t options[IP_OPTIONS_MAX];
 };
 
+/* The way back to the sender of a packet. IPv4 says "don't fragment", so that the path's MTU
+ * can be found (RFC 1191 §2). */
+void path_back(struct path *path, const struct packet *p, uint8_t ttl);
+
 /* ---- what was sent once ---------------------------------------------------- */
 
 /* Sequence numbers `seq` up to, not including, `end`, that left at `sent_at` (µs). */
@@ -250,10 +254,12 @@ struct transmission sent_at(const struct sent *q, uint32_t index);
  *                 rcv_nxt    rcv_adv
  *
  *   rcv_adv is the highest right edge ever announced; it never moves left. */
-/* States in which data may go one way or both; core.tcp.states.State has them all. */
+/* States that the segment path knows; core.tcp.states.State has them all. */
 #define STATE_ESTABLISHED 1
+#define STATE_SYN_RECEIVED 3
 #define STATE_FIN_WAIT_1 4
 #define STATE_FIN_WAIT_2 5
+#define STATE_TIME_WAIT 6
 #define STATE_CLOSE_WAIT 8
 #define STATE_LAST_ACK 9
 
@@ -279,7 +285,15 @@ struct transmission sent_at(const struct sent *q, uint32_t index);
 #define WHY_DELAYED_ACK 4
 #define WHY_DATA 5
 #define WHY_DATA_PUSHED 6
-#define WHY_OTHER 7
+#define WHY_FIN_RECEIVED 7
+#define WHY_FIN 8
+#define WHY_OTHER 9
+
+/* Connections of a listener that are established and wait to be accepted, and how many may. */
+struct accept_queue {
+    int64_t waiting;
+    int64_t backlog;
+};
 
 struct tcb {
     struct path path;
@@ -406,6 +420,8 @@ struct tcb {
     struct sent sent; /* the newest part of the flight */
     struct ring snd; /* first byte: snd_una */
     struct ring rcv; /* first byte: the next the application reads */
+
+    struct accept_queue *accepts; /* of the listener that opened it; NULL: none did */
 };
 
 /* A control block with empty buffers, all else 0; NULL when memory ran out. */
@@ -517,6 +533,7 @@ int tun_transmit(int fd, const struct outgoing *out, uint32_t n, uint32_t vnet);
 /* What an application may hear from here; core.ready has all of them. */
 #define READY_READABLE 2
 #define READY_WRITABLE 4
+#define READY_EOF 8
 
 /* Bytes by which the buffers of a host may still grow. */
 struct budget {
@@ -524,6 +541,13 @@ struct budget {
 };
 
 #define NOTED_TIMERS_MAX 192 /* three for each packet of a batch */
+#define HAPPENED_MAX 128     /* two for each packet */
+
+/* What can happen to a connection that Python must hear of. */
+#define HAPPENED_READY 0       /* the application is to be told what `ready` says */
+#define HAPPENED_ESTABLISHED 1 /* the handshake is over */
+#define HAPPENED_ENDED 2       /* both sides have closed */
+#define HAPPENED_TIME_WAIT 3   /* the same, and the peer may need our last ACK again */
 
 /* The segment path of one host, and what it has noted for Python since that looked last. */
 struct segment_path {
@@ -536,14 +560,17 @@ struct segment_path {
     int64_t delayed_ack;
     int64_t minimum_probe_timeout;
     int64_t probe_delayed_ack;
+    int64_t fin_wait_2;
+    uint32_t initial_window; /* segments */
     uint32_t largest_send_buffer;
 
-    /* Numbers of connections, each in the order in which that became due: an event for the
-     * application, output, a sample for congestion control. */
-    uint32_t told[BATCH_PACKETS];
+    /* Numbers of connections, each in the order in which that became due: HAPPENED_…, output,
+     * a sample for congestion control. */
+    uint32_t happened_to[HAPPENED_MAX];
+    uint32_t happened[HAPPENED_MAX];
     uint32_t sending[BATCH_PACKETS];
     uint32_t sampled[BATCH_PACKETS];
-    uint32_t told_count;
+    uint32_t happened_count;
     uint32_t sending_count;
     uint32_t sampled_count;
     /* Timers that need a place in the queue. */

@@ -131,6 +131,10 @@ class Sent:
     head: int
     count: int
 
+class AcceptQueue:
+    waiting: int
+    backlog: int
+
 class Tcb:
     path: Path
     number: int
@@ -233,6 +237,7 @@ class Tcb:
     sent: Sent
     snd: Ring
     rcv: Ring
+    accepts: AcceptQueue
 
 class Emit:
     seq: int
@@ -284,11 +289,14 @@ class SegmentPath:
     delayed_ack: int
     minimum_probe_timeout: int
     probe_delayed_ack: int
+    fin_wait_2: int
+    initial_window: int
     largest_send_buffer: int
-    told: _IntArray
+    happened_to: _IntArray
+    happened: _IntArray
     sending: _IntArray
     sampled: _IntArray
-    told_count: int
+    happened_count: int
     sending_count: int
     sampled_count: int
     timer_owners: _IntArray
@@ -359,8 +367,10 @@ class _Lib:
     PARSE_TRUST_CHECKSUM: int
     IP_OPTIONS_MAX: int
     STATE_ESTABLISHED: int
+    STATE_SYN_RECEIVED: int
     STATE_FIN_WAIT_1: int
     STATE_FIN_WAIT_2: int
+    STATE_TIME_WAIT: int
     STATE_CLOSE_WAIT: int
     STATE_LAST_ACK: int
     TIMER_RETRANSMISSION: int
@@ -380,12 +390,20 @@ class _Lib:
     WHY_DELAYED_ACK: int
     WHY_DATA: int
     WHY_DATA_PUSHED: int
+    WHY_FIN_RECEIVED: int
+    WHY_FIN: int
     WHY_OTHER: int
     OUTGOING_HEAD_MAX: int
     BATCH_PACKETS: int
     READY_READABLE: int
     READY_WRITABLE: int
+    READY_EOF: int
     NOTED_TIMERS_MAX: int
+    HAPPENED_MAX: int
+    HAPPENED_READY: int
+    HAPPENED_ESTABLISHED: int
+    HAPPENED_ENDED: int
+    HAPPENED_TIME_WAIT: int
     LEAVE_DONE: int
     LEAVE_FULL: int
     LEAVE_PYTHON: int
@@ -422,6 +440,7 @@ class _Lib:
     def ring_read(self, r: Ring, dst: Bytes, n: int, /) -> int: ...
     def ring_consume(self, r: Ring, n: int, /) -> int: ...
     def ring_spans(self, r: Ring, offset: int, n: int, out: Array[Span], /) -> int: ...
+    def path_back(self, path: Path, p: Packet, ttl: int, /) -> None: ...
     def sent_free(self, q: Sent, /) -> None: ...
     def sent_push(self, q: Sent, seq: int, end: int, now: int, /) -> int: ...
     def sent_pop(self, q: Sent, base: int, una: int, out: Transmission, /) -> int: ...
@@ -495,6 +514,8 @@ class _FFI:
     @overload
     def new(self, cdecl: Literal["struct sent *"], init: object = None) -> Sent: ...
     @overload
+    def new(self, cdecl: Literal["struct accept_queue *"], init: object = None) -> AcceptQueue: ...
+    @overload
     def new(self, cdecl: Literal["struct tcb *"], init: object = None) -> Tcb: ...
     @overload
     def new(self, cdecl: Literal["struct emit *"], init: object = None) -> Emit: ...
@@ -526,6 +547,10 @@ class _FFI:
     ) -> Array[Transmission]: ...
     @overload
     def new(self, cdecl: Literal["struct sent[]"], init: object = None) -> Array[Sent]: ...
+    @overload
+    def new(
+        self, cdecl: Literal["struct accept_queue[]"], init: object = None
+    ) -> Array[AcceptQueue]: ...
     @overload
     def new(self, cdecl: Literal["struct tcb[]"], init: object = None) -> Array[Tcb]: ...
     @overload

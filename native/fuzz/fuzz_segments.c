@@ -130,14 +130,14 @@ static void check_notes(const struct world *w)
     const struct tcb *t = &w->t;
     uint32_t i;
 
-    PROMISE(path->told_count == (t->ready != 0) && path->sending_count == t->in_output);
+    PROMISE(path->happened_count == (t->ready != 0) && path->sending_count == t->in_output);
     PROMISE(path->sampled_count == (t->sample_acks != 0));
     PROMISE(path->timer_count <= NOTED_TIMERS_MAX);
     for (i = 0; i < path->timer_count; i++)
         PROMISE(path->timer_owners[i] == NUMBER && path->timer_names[i] < TIMER_COUNT);
     for (i = 0; i < TIMER_COUNT; i++)
         PROMISE(t->deadlines[i] == 0 || (t->places[i] != 0 && t->places[i] <= t->deadlines[i]));
-    PROMISE(path->noted == path->told_count + path->sending_count + path->sampled_count +
+    PROMISE(path->noted == path->happened_count + path->sending_count + path->sampled_count +
                                path->timer_count);
 }
 
@@ -216,7 +216,7 @@ static void receive(struct world *w, struct input *in)
 
 static void take_up_notes(struct world *w)
 {
-    w->path.told_count = w->path.sending_count = w->path.sampled_count = 0;
+    w->path.happened_count = w->path.sending_count = w->path.sampled_count = 0;
     w->path.timer_count = w->path.noted = 0;
     w->t.ready = w->t.in_output = 0;
     w->t.sample_acks = w->t.sample_rtts = 0;

@@ -99,7 +99,7 @@ static inline void forget_notes(struct bench *b)
 {
     uint32_t i;
 
-    b->path.told_count = b->path.sending_count = b->path.sampled_count = 0;
+    b->path.happened_count = b->path.sending_count = b->path.sampled_count = 0;
     b->path.timer_count = b->path.noted = 0;
     for (i = 0; i < b->count; i++) {
         b->all[i]->in_output = 0;

@@ -345,7 +345,7 @@ static void the_send_buffer_follows_cwnd(void)
     make_blocked(&b);
     acknowledge(&b, 0, NOW);
     CHECK(b.t->snd.limit == 10000 && b.t->snd_drawn == 8000 && b.budget.left == (1 << 20) - 8000);
-    CHECK(b.t->send_blocked == 0 && b.t->ready == READY_WRITABLE && b.path.told_count == 1);
+    CHECK(b.t->send_blocked == 0 && b.t->ready == READY_WRITABLE && b.path.happened_count == 1);
     round_trip(&b, 10); /* nobody waits any more */
     b.t->cwnd *= 2;
     CHECK(b.t->snd.limit == 10000);
@@ -402,7 +402,7 @@ static void nobody_hears_of_an_orphan(void)
     make_blocked(&b);
     b.t->orphan = 1;
     acknowledge(&b, 0, NOW);
-    CHECK(b.t->send_blocked == 0 && b.t->ready == 0 && b.path.told_count == 0);
+    CHECK(b.t->send_blocked == 0 && b.t->ready == 0 && b.path.happened_count == 0);
     bench_free(&b);
 }
 
@@ -413,7 +413,7 @@ static void an_application_is_told_once_of_two_things(void)
     make_blocked(&b);
     packet_add(&b, b.t, 10);
     CHECK(segments_arrive(&b.path, b.batch, 0, NOW) == 1);
-    CHECK(b.t->ready == (READY_READABLE | READY_WRITABLE) && b.path.told_count == 1);
+    CHECK(b.t->ready == (READY_READABLE | READY_WRITABLE) && b.path.happened_count == 1);
     bench_free(&b);
 }
 

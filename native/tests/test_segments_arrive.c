@@ -63,7 +63,6 @@ static void other_packets_are_left(void)
 
 static void other_segments_are_left(void)
 {
-    LEFT(p->flags |= FLAG_FIN);
     LEFT(p->flags |= FLAG_SYN);
     LEFT(p->flags |= FLAG_RST);
     LEFT(p->flags |= FLAG_URG);
@@ -141,9 +140,9 @@ static void text_is_left_when_memory_is_out(void)
     bench_free(&b);
 }
 
-static void the_ack_of_our_fin_is_left(void)
+static void the_ack_of_our_fin_is_left_where_somebody_hears_of_the_end(void)
 {
-    LEFT(b.t->fin_sent = 1);
+    LEFT(b.t->fin_sent = 1; b.t->state = STATE_LAST_ACK);
     TAKEN(b.t->fin_sent = 1; p->ack--);
     TAKEN(b.t->fin_sent = 1; b.t->snd_una = b.t->snd_nxt); /* it was acknowledged before */
 }
@@ -201,7 +200,7 @@ static void text_goes_into_the_ring(void)
     CHECK(b.t->last_heard == NOW + 5 && b.t->last_data_received == NOW + 5);
     CHECK(ring_read(&b.t->rcv, got, sizeof got) == sizeof got);
     CHECK(memcmp(got, expected, sizeof got) == 0);
-    CHECK(b.t->ready == READY_READABLE && b.path.told_count == 1 && b.path.told[0] == 1);
+    CHECK(b.t->ready == READY_READABLE && b.path.happened_count == 1 && b.path.happened_to[0] == 1);
     bench_free(&b);
 }
 
@@ -312,11 +311,11 @@ static void a_batch_of_as_many_connections_is_noted(void)
         packet_add(&b, b.all[i], 100)->ack -= 1000;
     }
     CHECK(arrive(&b, NOW) == BATCH_PACKETS);
-    CHECK(b.path.told_count == BATCH_PACKETS && b.path.sending_count == BATCH_PACKETS);
+    CHECK(b.path.happened_count == BATCH_PACKETS && b.path.sending_count == BATCH_PACKETS);
     CHECK(b.path.sampled_count == BATCH_PACKETS && b.path.timer_count == NOTED_TIMERS_MAX);
     CHECK(b.path.noted == 3 * BATCH_PACKETS + NOTED_TIMERS_MAX);
     for (i = 0; i < BATCH_PACKETS; i++) {
-        CHECK(b.path.told[i] == i + 1 && b.path.sending[i] == i + 1);
+        CHECK(b.path.happened_to[i] == i + 1 && b.path.sending[i] == i + 1);
         CHECK(b.path.sampled[i] == i + 1 && b.path.timer_owners[3 * i + 2] == i + 1);
         CHECK(b.path.timer_names[3 * i] == TIMER_RETRANSMISSION);
         CHECK(b.path.timer_names[3 * i + 1] == TIMER_LOSS_PROBE);
@@ -335,7 +334,7 @@ static void a_batch_of_one_connection_is_noted_once(void)
     for (i = 0; i < BATCH_PACKETS; i++)
         packet_add(&b, b.t, 100)->seq += 100 * i;
     CHECK(arrive(&b, NOW) == BATCH_PACKETS && b.t->bytes_received == 6400);
-    CHECK(b.path.told_count == 1 && b.path.sending_count == 1 && b.path.sampled_count == 0);
+    CHECK(b.path.happened_count == 1 && b.path.sending_count == 1 && b.path.sampled_count == 0);
     CHECK(b.path.timer_count == 1 && b.path.noted == 3);
     bench_free(&b);
 }
@@ -354,7 +353,7 @@ int main(void)
     RUN(what_needs_a_decision_is_left);
     RUN(text_that_nobody_reads_is_left);
     RUN(text_is_left_when_memory_is_out);
-    RUN(the_ack_of_our_fin_is_left);
+    RUN(the_ack_of_our_fin_is_left_where_somebody_hears_of_the_end);
     RUN(an_ack_that_says_nothing_new_is_left);
     RUN(a_batch_is_taken_up_to_what_is_left);
     RUN(text_goes_into_the_ring);

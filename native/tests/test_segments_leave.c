@@ -78,18 +78,41 @@ static void what_needs_a_decision_is_left(void)
     bench_free(&b);
 }
 
-static void a_fin_is_left(void)
+static void a_fin_leaves_with_the_last_of_the_text_or_alone(void)
+{
+    struct sending s;
+    struct bench b;
+
+    bench_init(&b);
+    b.t->fin_queued = 1;
+    write_text(b.t, 1500);
+    s = leave(&b, ROOM, 0, NOW);
+    CHECK(s.count == 2 && s.rest == LEAVE_DONE && flight_size(b.t) == 1501);
+    CHECK(on_the_wire(&s, 0).flags == FLAG_ACK);
+    CHECK(on_the_wire(&s, 1).flags == (FLAG_ACK | FLAG_PSH | FLAG_FIN));
+    CHECK(s.out[1].why == WHY_FIN && b.t->fin_sent);
+    free(s.out);
+    CHECK(sent_now(&b, 0, NOW) == 0);
+    bench_free(&b);
+
+    bench_init(&b);
+    b.t->fin_queued = 1;
+    s = leave(&b, ROOM, 0, NOW);
+    CHECK(s.count == 1 && on_the_wire(&s, 0).flags == (FLAG_ACK | FLAG_FIN));
+    CHECK(b.t->last_sent_at == 0 && flight_size(b.t) == 1); /* no text left */
+    free(s.out);
+    bench_free(&b);
+}
+
+static void a_fin_waits_for_its_turn_in_the_pacing(void)
 {
     struct bench b;
 
     bench_init(&b);
     b.t->fin_queued = 1;
-    CHECK(sent_now(&b, 0, NOW) == PYTHON(0));
-    write_text(b.t, 1500); /* the FIN rides on the last of it */
-    CHECK(sent_now(&b, 0, NOW) == PYTHON(1) && flight_size(b.t) == 1000);
-    b.t->fin_sent = 1;
-    b.t->snd_nxt += 501;
-    CHECK(sent_now(&b, 0, NOW) == 0);
+    b.t->pacing_rate = 1000;
+    b.t->pacing_next = NOW + 1000;
+    CHECK(sent_now(&b, 0, NOW) == 0 && b.t->deadlines[TIMER_PACING] == NOW + 1000);
     bench_free(&b);
 }
 
@@ -305,8 +328,8 @@ static void nagle_holds_a_small_segment_behind_a_small_one(void)
     b.t->nodelay = 0;
     write_text(b.t, 200);
     CHECK(sent_now(&b, 0, NOW) == 0);
-    b.t->fin_queued = 1; /* Python sends the FIN with it */
-    CHECK(sent_now(&b, 0, NOW) == PYTHON(0));
+    b.t->fin_queued = 1; /* nothing can follow that would fill the segment */
+    CHECK(sent_now(&b, 0, NOW) == 1 && b.t->fin_sent);
     bench_free(&b);
 }
 
@@ -452,7 +475,8 @@ static void the_field_has_16_bits(void)
 int main(void)
 {
     RUN(what_needs_a_decision_is_left);
-    RUN(a_fin_is_left);
+    RUN(a_fin_leaves_with_the_last_of_the_text_or_alone);
+    RUN(a_fin_waits_for_its_turn_in_the_pacing);
     RUN(a_pause_is_left);
     RUN(without_memory_nothing_leaves);
     RUN(a_window_in_the_way_is_left);

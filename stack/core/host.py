@@ -305,6 +305,7 @@ class Host:
         connection = self.new_connection(path, State.CLOSED)
         connection.move(Cause.ACTIVE_OPEN, now)
         handshake.prepare(connection, now)
+        handshake.update_mss(connection)
         connection.syn_why = Why.ACTIVE_OPEN
         if fast_open_data is not None:
             fast_open_client.prepare(connection, now)
@@ -440,6 +441,8 @@ class Host:
         if listeners is None:
             return None
         dst = raw(seg.dst)
+        if len(listeners) == 1:
+            return listeners[0] if listeners[0].takes(seg.version, dst) else None
         takers = [one for one in listeners if one.takes(seg.version, dst)]
         best = max((one.address is not None for one in takers), default=False)
         takers = [one for one in takers if (one.address is not None) is best]
@@ -451,9 +454,7 @@ class Host:
     def path_back(self, seg: "Packet") -> "Path":
         """The path from us to the sender of `seg`."""
         path = ffi.new("struct path *")
-        fill_path(
-            path, seg.version, raw(seg.dst), raw(seg.src), seg.dport, seg.sport, self.config.ttl
-        )
+        lib.path_back(path, seg, self.config.ttl)
         if seg.source_route:
             source_route.take_way_back(path, seg, self.now)
         return path

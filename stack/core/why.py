@@ -95,6 +95,8 @@ _KNOWN_TO_C = {
     Why.DELAYED_ACK: lib.WHY_DELAYED_ACK,
     Why.DATA: lib.WHY_DATA,
     Why.DATA_PUSHED: lib.WHY_DATA_PUSHED,
+    Why.FIN_RECEIVED: lib.WHY_FIN_RECEIVED,
+    Why.FIN: lib.WHY_FIN,
 }
 _OTHERS = (why for why in Why if why not in _KNOWN_TO_C)
 NUMBERS = _KNOWN_TO_C | {why: number for number, why in enumerate(_OTHERS, lib.WHY_OTHER)}

@@ -41,6 +41,12 @@ class PathMtu:
         known = self.known.get(packed)
         return min(known.mtu, self.link_mtu) if known else self.link_mtu
 
+    def estimate(self, packed: bytes) -> tuple[int, bool]:
+        """`mtu_to` and `may_fragment` together."""
+        if packed not in self.known:
+            return self.link_mtu, False
+        return self.mtu_to(packed), self.may_fragment(packed)
+
     def may_fragment(self, packed: bytes) -> bool:
         """Whether IPv4 packets to there must leave without DF: its path is below our floor."""
         known = self.known.get(packed)

@@ -324,21 +324,11 @@ def _fin_acknowledged(connection: "Connection", now: int) -> Verdict | None:
             connection.start_timer(Timer.TIME_WAIT, now + connection.config.fin_wait_2)
     elif state == State.CLOSING:
         connection.move(Cause.ACK_OF_FIN, now)
-        _enter_time_wait(connection, now)
+        timeouts.enter_time_wait(connection, now)
     elif state == State.LAST_ACK:
         connection.finish(Cause.ACK_OF_FIN, 0, now)
         return Verdict.ACKNOWLEDGEMENT
     return None
-
-
-def _enter_time_wait(connection: "Connection", now: int) -> None:
-    """Waits 2 MSL, so that a repeated FIN is still answered (MUST-13)."""
-    connection.host.timers.forget(connection)
-    connection.start_timer(Timer.TIME_WAIT, now + connection.config.time_wait)
-    connection.give_back_buffers()
-    connection.host.metrics.note(connection, now)
-    lib.ring_free(connection.snd)
-    connection.host.enters_time_wait(connection, now)
 
 
 # Sixth: URG.
@@ -397,4 +387,4 @@ def check_fin(connection: "Connection", seg: "Packet", now: int) -> Verdict | No
 def _fin_moves(connection: "Connection", now: int) -> None:
     connection.move(Cause.FIN, now)
     if connection.tcb.state == State.TIME_WAIT:
-        _enter_time_wait(connection, now)
+        timeouts.enter_time_wait(connection, now)

@@ -27,7 +27,7 @@ from stack.core.tcp.reassembly import Reassembly
 from stack.core.tcp.receive_buffer import ReceiveBuffer
 from stack.core.tcp.send_buffer import SendBuffer
 from stack.core.tcp.settings import NO_LIMIT, SETTINGS, Value
-from stack.core.tcp.states import SENDING, Cause, State, follow
+from stack.core.tcp.states import SENDING, STATES, Cause, State, follow
 from stack.core.tcp.timers import Timer
 from stack.core.tcp.undo import Undo
 from stack.core.tcp.urgent import Urgent
@@ -222,7 +222,7 @@ class Connection:
     @property
     def state(self) -> State:
         """The state of RFC 9293 §3.3.2."""
-        return State(self.tcb.state)
+        return STATES[self.tcb.state]
 
     @property
     def version(self) -> int:
@@ -286,7 +286,8 @@ class Connection:
         that is none of them.
         """
         SETTINGS[setting](self, value)
-        self.host.segment_path.judge(self)
+        if self.tcb.segments_out:  # or the first one will see
+            self.host.segment_path.judge(self)
 
     # User calls.
 
@@ -482,7 +483,8 @@ class Connection:
 
     def may_go_on(self) -> None:
         """Asks for output if anything waits that an acknowledgement or a window may let go."""
-        if self.tcb.snd.length or self.tcb.fin_queued:
+        tcb = self.tcb
+        if tcb.snd.length or (tcb.fin_queued and not tcb.fin_sent):
             self.wants_output()
 
     def start_timer(self, timer: Timer, deadline: int) -> None:

@@ -35,15 +35,16 @@ def settle(connection: "Connection", now: int) -> None:
     tcb = connection.tcb
     if tcb.sample_acks == 0:
         return
-    limited = bool(tcb.cwnd_limited)
-    sample = Sample(
-        tcb.sample_acked, limited, tcb.sample_flight, tcb.sample_rtt, now, rtts=tcb.sample_rtts
-    )
-    tcb.sample_acks = tcb.sample_acked = tcb.sample_rtts = tcb.sample_rtt = 0
     if tcb.recovery == Recovery.OPEN:
         connection.validation.on_ack(connection, now)
+    limited = bool(tcb.cwnd_limited)
     if limited or not connection.congestion.only_when_limited:
-        inform(connection, sample)
+        rtt, rtts = tcb.sample_rtt, tcb.sample_rtts
+        inform(
+            connection,
+            Sample(tcb.sample_acked, limited, tcb.sample_flight, rtt, now, rtts=rtts),
+        )
+    tcb.sample_acks = tcb.sample_acked = tcb.sample_rtts = tcb.sample_rtt = 0
 
 
 def inform(connection: "Connection", sample: Sample) -> None:

@@ -33,14 +33,14 @@ def prepare(
     """
     tcb = connection.tcb
     host = connection.host
-    tcb.iss = host.secrets.initial_sequence(tcb.path, now) if iss is None else iss
+    tcb.iss = host.secrets.initial_sequence(connection.path, now) if iss is None else iss
     if above is not None and not gt(tcb.iss, above):
         tcb.iss = (above + 1 + (tcb.iss & 0xFFFF)) & MASK
     tcb.snd_una = tcb.iss
     tcb.snd_nxt = (tcb.iss + 1) & MASK
-    tcb.ts_offset = host.secrets.timestamp_offset(tcb.path)
+    tcb.ts_offset = host.secrets.timestamp_offset(connection.path)
     tcb.rcv_mss = min(host.mtu - HEADERS[tcb.path.version], connection.mss_limit)
-    tcb.peer_mss = DEFAULT_MSS[tcb.path.version]
+    tcb.peer_mss = tcb.snd_mss = DEFAULT_MSS[tcb.path.version]
     config = connection.config
     tcb.wscale_ok = config.window_scaling
     tcb.rcv_wscale = window.wanted_scale(config.largest_window) if config.window_scaling else 0
@@ -49,7 +49,6 @@ def prepare(
     tcb.unacked_since = now
     if config.user_timeout_option:
         connection.timeout_option = UserTimeoutOption(config.r2)
-    update_mss(connection)
 
 
 def take_options(connection: "Connection", seg: "Packet", now: int) -> None:
@@ -88,9 +87,8 @@ def update_mss(connection: "Connection") -> None:
     and IP that every segment has (MUST-16; RFC 6691 §2); and whether routers may fragment.
     """
     tcb = connection.tcb
-    remote, known = connection.remote_packed, connection.host.path_mtu
-    tcb.path.dont_fragment = not known.may_fragment(remote)
-    path_mtu = known.mtu_to(remote)
+    path_mtu, may_fragment = connection.host.path_mtu.estimate(connection.remote_packed)
+    tcb.path.dont_fragment = not may_fragment
     if connection.mtu_probe is not None and connection.mtu_probe.low:
         path_mtu = min(path_mtu, connection.mtu_probe.low)
     carried = path_mtu - HEADERS[tcb.path.version]
@@ -141,9 +139,15 @@ def establish(connection: "Connection", seg: "Packet", cause: Cause, now: int) -
     connection.stop_timer(Timer.RETRANSMISSION)
     connection.syn_why = None
     _first_rtt(connection, seg, now)
+    connection.receive_buffer.begin(connection, now)
     if connection.keeps_alive:
         connection.keepalive.begin(connection, now)
-    connection.receive_buffer.begin(connection, now)
+    established(connection, now)
+
+
+def established(connection: "Connection", now: int) -> None:
+    """What is left to do then, where the segment path has seen the handshake's end, too."""
+    tcb = connection.tcb
     connection.host.metrics.begin(connection, now)
     if connection.mtu_probe is not None:
         connection.mtu_probe.on_established(connection, now)

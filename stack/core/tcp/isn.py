@@ -5,7 +5,7 @@ from hashlib import blake2s
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from stack.wire.address import raw
+from stack._native import ffi
 
 if TYPE_CHECKING:
     from stack._native import Path
@@ -14,12 +14,13 @@ MASK = 0xFFFFFFFF
 
 
 _PORTS = Struct("!HH")
+_ADDRESSES = slice(ffi.offsetof("struct path", "src"), ffi.offsetof("struct path", "sport"))
 
 
 def _hash(keyed: "blake2s", path: "Path", sport: int) -> int:
     """Of the addresses and ports of a path; `sport` 0 where ours is not part of it."""
     digest = keyed.copy()
-    digest.update(raw(path.src) + raw(path.dst) + _PORTS.pack(sport, path.dport))
+    digest.update(ffi.buffer(path)[_ADDRESSES] + _PORTS.pack(sport, path.dport))
     return int.from_bytes(digest.digest(), "big")
 
 

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from stack._native import lib
+from stack._native import ffi, lib
 from stack.core.ready import Ready
 from stack.core.tcp import fast_open, handshake, syn_cookies
 from stack.core.tcp.states import Cause, State
@@ -43,6 +43,7 @@ class Listener:
         self.address = address
         self.version = version
         self.port = port
+        self._queue = ffi.new("struct accept_queue *")  # what the segment path knows of it
         self.backlog = backlog
         self.owner: Any = None
         self.configure: Callable[[Connection], None] | None = None
@@ -55,6 +56,15 @@ class Listener:
         self._early: set[Connection] = set()  # handed out in SYN-RECEIVED
         self._early_failed: deque[int] = deque()  # µs, when each of those frees its place
         self._accepted: deque[Connection] = deque()
+
+    @property
+    def backlog(self) -> int:
+        """How many connections may wait to be accepted."""
+        return self._queue.backlog
+
+    @backlog.setter
+    def backlog(self, places: int) -> None:
+        self._queue.backlog = places
 
     @property
     def local(self) -> tuple[str, int]:
@@ -122,6 +132,7 @@ class Listener:
         host = self.host
         connection = host.new_connection(host.path_back(syn), State.LISTEN)
         connection.listener = self
+        connection.tcb.accepts = self._queue
         connection.move(Cause.SYN, now)
         handshake.prepare(connection, now, above=above, iss=iss)
         if self.configure is not None:
@@ -167,6 +178,7 @@ class Listener:
 
     def _hand_out(self, connection: "Connection") -> None:
         self._accepted.append(connection)
+        self._queue.waiting = len(self._accepted)
         self.host.tell(self, Ready.ACCEPTED)
 
     def dropped(self, connection: "Connection") -> None:
@@ -178,7 +190,10 @@ class Listener:
 
     def accept(self) -> "Connection | None":
         """The next established connection, or None."""
-        return self._accepted.popleft() if self._accepted else None
+        if not self._accepted:
+            return None
+        self._queue.waiting -= 1
+        return self._accepted.popleft()
 
     def close(self, now: int) -> None:
         """Stops listening; what was not accepted is reset, as Linux does."""
@@ -194,3 +209,4 @@ class Listener:
                 connection.reset(Why.LISTENER_CLOSED, errno.ECONNABORTED, now)
         self.half_open.clear()
         self._accepted.clear()
+        self._queue.waiting = 0

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from stack._native import ffi, lib
 from stack.core.ready import Ready
+from stack.core.tcp import handshake, timeouts
 from stack.core.tcp.ecn import Mode
+from stack.core.tcp.states import Cause
 from stack.core.why import REASONS
 
 if TYPE_CHECKING:
@@ -18,7 +20,19 @@ if TYPE_CHECKING:
     from stack.core.tcp.connection import Connection
     from stack.wire.batch import Inbound, Outbound
 
-_READY = [Ready(bits) for bits in range((lib.READY_READABLE | lib.READY_WRITABLE) + 1)]
+_READY_ALL = lib.READY_READABLE | lib.READY_WRITABLE | lib.READY_EOF
+_READY = [Ready(bits) for bits in range(_READY_ALL + 1)]
+_KNOWN = frozenset(
+    {
+        lib.STATE_SYN_RECEIVED,
+        lib.STATE_ESTABLISHED,
+        lib.STATE_FIN_WAIT_1,
+        lib.STATE_FIN_WAIT_2,
+        lib.STATE_TIME_WAIT,
+        lib.STATE_CLOSE_WAIT,
+        lib.STATE_LAST_ACK,
+    }
+)
 _OFFLOAD = lib.LEAVE_OFFLOAD
 _REST = 256  # segments_leave returns packets and, above them, what is left to do
 
@@ -41,6 +55,8 @@ class SegmentPath:
         raw.delayed_ack = config.delayed_ack
         raw.minimum_probe_timeout = config.minimum_probe_timeout
         raw.probe_delayed_ack = config.probe_delayed_ack
+        raw.fin_wait_2 = config.fin_wait_2
+        raw.initial_window = config.initial_window
         raw.largest_send_buffer = config.largest_send_buffer
 
     def count(self, inbound: "Inbound") -> None:
@@ -72,24 +88,41 @@ class SegmentPath:
         return index
 
     def _hand_up(self) -> None:
-        """What became due goes where Python would have put it, in the same order."""
+        """What became due goes where Python would have put it, in the same order. Timers first:
+        the end of a connection stops its timers.
+        """
         raw, host = self._raw, self._host
-        connections = host.connections
-        numbers = raw.told
-        for index in range(raw.told_count):
-            connection = connections[numbers[index]]
-            tcb = connection.tcb
-            host.tell(connection, _READY[tcb.ready])
-            tcb.ready = 0
-        numbers = raw.sending
-        for index in range(raw.sending_count):
-            host.ready_to_send.append(connections[numbers[index]])
-        numbers = raw.sampled
-        for index in range(raw.sampled_count):
-            host.sampled.append(connections[numbers[index]])
         if raw.timer_count:
             self._start_timers()
-        raw.told_count = raw.sending_count = raw.sampled_count = raw.noted = 0
+        if raw.happened_count:
+            self._tell_what_happened()
+        open_ones = host.connections  # others need nothing any more
+        numbers = raw.sending
+        for index in range(raw.sending_count):
+            if numbers[index] in open_ones:
+                host.ready_to_send.append(open_ones[numbers[index]])
+        numbers = raw.sampled
+        for index in range(raw.sampled_count):
+            if numbers[index] in open_ones:
+                host.sampled.append(open_ones[numbers[index]])
+        raw.sending_count = raw.sampled_count = raw.noted = 0
+
+    def _tell_what_happened(self) -> None:
+        raw, host = self._raw, self._host
+        numbers = ffi.unpack(raw.happened_to, raw.happened_count)
+        events = ffi.unpack(raw.happened, raw.happened_count)
+        raw.happened_count = 0
+        for number, event in zip(numbers, events, strict=True):
+            connection = host.connections[number]
+            if event == lib.HAPPENED_READY:
+                host.tell(connection, _READY[connection.tcb.ready])
+                connection.tcb.ready = 0
+            elif event == lib.HAPPENED_ESTABLISHED:
+                handshake.established(connection, host.now)
+            elif event == lib.HAPPENED_TIME_WAIT:
+                timeouts.enter_time_wait(connection, host.now)
+            else:
+                connection.finish(Cause.ACK_OF_FIN, 0, host.now)
 
     def _start_timers(self) -> None:
         raw, host = self._raw, self._host
@@ -117,8 +150,10 @@ class SegmentPath:
 
     def judge(self, connection: "Connection") -> None:
         """Python has worked on a connection: may the segment path go on with it?"""
-        connection.tcb.fast = (
+        tcb = connection.tcb
+        tcb.fast = (
             self.enabled
+            and tcb.state in _KNOWN
             and connection.config is self._config  # whose settings C has
             and _is_common(connection)
         )
@@ -134,6 +169,17 @@ def _is_common(connection: "Connection") -> bool:
         and connection.flight.plain
         and connection.detector.settled
         and not (connection.tcb.retransmissions and connection.undo.watches)
+        and (connection.tcb.state != lib.STATE_SYN_RECEIVED or _opens_plainly(connection))
+    )
+
+
+def _opens_plainly(connection: "Connection") -> bool:
+    return not (
+        connection.listener is None
+        or connection.syn_why is not None
+        or connection.fast_open is not None
+        or connection.keeps_alive
+        or connection.config.scaled_window_update
     )
 
 

@@ -28,6 +28,10 @@ class State(IntEnum):
         return self.name.replace("_", "-")
 
 
+STATES = {int(state): state for state in State}
+"""Each by its number, which costs less than to ask the enum."""
+
+
 class Cause(StrEnum):
     """What moves a connection from one state to the next."""
 

@@ -3,6 +3,7 @@
 import errno
 from typing import TYPE_CHECKING
 
+from stack._native import lib
 from stack.core.events import TimerExpired
 from stack.core.tcp import fast_open_client, mtu_reports, recovery, rtt
 from stack.core.tcp.rack import Rack
@@ -180,6 +181,16 @@ def _time_wait(connection: "Connection", now: int) -> None:
         connection.finish(Cause.TIMEOUT, 0, now)
     elif connection.tcb.state == State.FIN_WAIT_2:
         connection.finish(Cause.TIMEOUT, errno.ETIMEDOUT, now)
+
+
+def enter_time_wait(connection: "Connection", now: int) -> None:
+    """Waits 2 MSL, so that a repeated FIN is still answered (MUST-13)."""
+    connection.host.timers.forget(connection)
+    connection.start_timer(Timer.TIME_WAIT, now + connection.config.time_wait)
+    connection.give_back_buffers()
+    connection.host.metrics.note(connection, now)
+    lib.ring_free(connection.snd)
+    connection.host.enters_time_wait(connection, now)
 
 
 _ACTIONS = {

@@ -72,7 +72,7 @@ LISTENER = Surface(
     Listener,
     calls=("accept", "close"),
     assigned=("backlog", "fast_open", "configure"),
-    asks=("local", "conflicts", "takes", "queue_detail", "pending", "full"),
+    asks=("backlog", "local", "conflicts", "takes", "queue_detail", "pending", "full"),
     parts=("arrives", "open", "fast_open_room", "opened_early", "established", "dropped"),
 )
 ENDPOINT = Surface(
