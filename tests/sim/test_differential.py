@@ -34,6 +34,11 @@ TRANSFERS = {
     "fixed buffers": {"a": {"send_buffer": 20_000}, "b": {"receive_buffer": 5_000}},
     "a tiny window": {"b": {"receive_buffer": 600}},
     "little memory": {"a": {"buffer_memory": 1000}, "b": {"buffer_memory": 1000}},
+    "memory that ends on the way": {"a": {"buffer_memory": 9_000, "first_send_buffer": 8_000}},
+    "a send buffer with a bound": {
+        "a": {"first_send_buffer": 8_000, "largest_send_buffer": 24_000}
+    },
+    "no time at all": {"faults": Faults()},
     "numbers that wrap": {"iss": WRAPS},
     "a narrow path": {"path_mtu": 1000},
     "an outage": {"troubles": Troubles(outages=[(60_000, 900_000)])},
@@ -98,6 +103,43 @@ def test_a_paced_transfer_is_the_same(monkeypatch, tmp_path, rate, offload):
     sender.connection.set("pacing", rate)
     pair.run()
     assert bytes(receiver.received) == bytes(60_000)
+    compare(made)
+
+
+@pytest.mark.parametrize("late", [5_000, 300_000])
+def test_pacing_by_a_late_driver_is_the_same(monkeypatch, tmp_path, late):
+    """Timers are looked at up to `late` µs behind their time."""
+    r = random.Random(late)
+    made = recording(monkeypatch, tmp_path, "tests.support.hostile.Host")
+    pair = Pair(5, faults=CLEAN, a={"send_buffer": 40_000})
+    sender, receiver = Application(bytes(80_000)), Application(b"")
+    pair.connect(sender, receiver)
+    assert sender.connection is not None
+    sender.connection.set("pacing", 400_000)
+    while pair.step():
+        pair.settle()
+        pair.now += r.randrange(late) if r.random() < 0.5 else 0
+    assert bytes(receiver.received) == bytes(80_000)
+    compare(made)
+
+
+@pytest.mark.parametrize("offload", ["", "whole"])
+def test_more_than_one_batch_at_once_is_the_same(monkeypatch, tmp_path, offload):
+    """A large cwnd meets a large write: what leaves fills more than one transmission."""
+    made = recording(monkeypatch, tmp_path, "tests.support.hostile.Host")
+    sizes = {"send_buffer": 1 << 19, "receive_buffer": 1 << 19}
+    pair = Pair(6, faults=CLEAN, offload=offload, a=sizes, b=sizes)
+    writer = {"chunk": 300_000, "pause": 50_000}
+    pair.transfer(bytes(1_500_000), b"", writers=(writer, {}))
+    assert min(compare(made)) > 0.7
+
+
+@pytest.mark.parametrize("buffer", [1_000, 4_000])
+@pytest.mark.parametrize("pause", [1_000, 500_000])
+def test_a_window_in_the_way_is_the_same(monkeypatch, tmp_path, buffer, pause):
+    made = recording(monkeypatch, tmp_path, "tests.support.hostile.Host")
+    pair = Pair(7, faults=CLEAN, b={"receive_buffer": buffer})
+    pair.transfer(random.Random(4).randbytes(20_000), bytes(500), b=Reader(700, pause))
     compare(made)
 
 

@@ -39,7 +39,8 @@ def test_pushed_packets_come_out_in_order_with_their_reasons(segment):
     assert out.details == ["detail 0", "detail 1", "detail 2", ""]
     packets = list(out)
     assert packets[3] == b"raw packet" == out.bytes(3)
-    assert [packet.seq for packet in Inbound.of(packets[:3]).packets[0:3]] == [0, 1, 2]
+    inbound = Inbound.of(packets[:3])
+    assert [packet.seq for packet in inbound.packets[0:3]] == [0, 1, 2]
 
 
 def test_an_outbound_batch_holds_its_capacity_and_no_more():

@@ -18,7 +18,8 @@ both_versions = pytest.mark.parametrize("version", [4, 6])
 
 
 def owner(packet, workers=3, number=0):
-    parsed = Inbound.of([packet]).slot(0)
+    batch = Inbound.of([packet])  # the slot holds as long as the batch
+    parsed = batch.slot(0)
     assert parsed.fault == 0
     share = ffi.new("struct share *", (number, workers, KEY))
     return lib.share_owner(share, parsed)
