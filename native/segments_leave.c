@@ -147,8 +147,8 @@ static uint32_t largest_text(const struct departure *d)
     uint32_t most = SUPER_TEXT / t->snd_mss * t->snd_mss;
     uint64_t burst;
 
-    if (!(d->flags & LEAVE_OFFLOAD))
-        return t->snd_mss;
+    if (!(d->flags & LEAVE_OFFLOAD) || most == 0)
+        return t->snd_mss; /* on the largest links one segment is all that fits */
     if (t->pacing_rate == 0)
         return most;
     burst = t->pacing_rate * QUANTUM / SECOND / t->snd_mss;

@@ -362,6 +362,23 @@ static void a_super_segment_leaves_with_offload(void)
     bench_free(&b);
 }
 
+/* Nearly 64 KiB each: no second one has room beside it, but one has. */
+static void a_segment_of_the_largest_link_leaves_with_offload(void)
+{
+    struct sending s;
+    struct bench b;
+
+    bench_init(&b);
+    b.t->snd_mss = 65483;
+    b.t->snd_wnd = b.t->max_snd_wnd = b.t->cwnd = 200000;
+    write_text(b.t, 70000);
+    s = leave(&b, ROOM, LEAVE_OFFLOAD, NOW);
+    CHECK(s.count == 2 && is_segment(&s, 0, b.t->snd_una, 65483, WHY_DATA));
+    CHECK(is_segment(&s, 1, b.t->snd_una + 65483, 70000 - 65483, WHY_DATA_PUSHED));
+    free(s.out);
+    bench_free(&b);
+}
+
 /* ---- pacing ------------------------------------------------------------------------------- */
 
 static void data_waits_for_its_time(void)
@@ -489,6 +506,7 @@ int main(void)
     RUN(cwnd_holds_back);
     RUN(nagle_holds_a_small_segment_behind_a_small_one);
     RUN(a_super_segment_leaves_with_offload);
+    RUN(a_segment_of_the_largest_link_leaves_with_offload);
     RUN(data_waits_for_its_time);
     RUN(a_burst_is_worth_a_millisecond);
     RUN(the_window_grows_in_steps_worth_a_segment);

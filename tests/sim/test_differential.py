@@ -38,6 +38,7 @@ TRANSFERS = {
     "a send buffer with a bound": {
         "a": {"first_send_buffer": 8_000, "largest_send_buffer": 24_000}
     },
+    "the largest packets": {"mtu": 65_535, "offload": "whole"},
     "no time at all": {"faults": Faults()},
     "numbers that wrap": {"iss": WRAPS},
     "a narrow path": {"path_mtu": 1000},

@@ -151,7 +151,7 @@ def largest_text(connection: "Connection") -> int:
         return mss
     if connection.urgent.sending:
         return mss  # the device would give every segment the same pointer
-    most = _SUPER_TEXT // mss * mss
+    most = max(_SUPER_TEXT // mss, 1) * mss  # on the largest links one is all that fits
     return min(most, connection.pacer.burst(mss)) if connection.pacer.rate else most
 
 
