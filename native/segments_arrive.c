@@ -247,7 +247,7 @@ static void fin_acknowledged(struct segment_path *path, struct tcb *t, int64_t n
         t->state = STATE_FIN_WAIT_2;
         if (t->orphan)
             timer_start(path, t, TIMER_TIME_WAIT, now + path->fin_wait_2);
-    } else if (t->state == STATE_LAST_ACK) {
+    } else { /* LAST-ACK: in other states our FIN is not in flight, or Python's */
         give_back_buffers(path, t);
         t->fast = 0;
         happens(path, t, HAPPENED_ENDED);
