@@ -111,6 +111,13 @@ class Pump:
             return link if host is None else host
         return min(host, link)
 
+    def next_wake(self) -> int | None:
+        """No later than `next_deadline`, and found with less work (`Host.next_wake`)."""
+        host, link = self.host.next_wake(), self.link.next_deadline()
+        if host is None or link is None:
+            return link if host is None else host
+        return min(host, link)
+
     def _tell(self) -> bool:
         """Tells the applications what is ready; returns whether there was anything."""
         events = self.host.events()

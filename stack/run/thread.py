@@ -5,13 +5,14 @@ import select
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from stack.core.host import Host
 from stack.link.base import Link
 from stack.run.pump import Pump
+
+_OUT_OF_THE_WAY = 0.0002  # seconds
 
 
 class ThreadDriver:
@@ -34,6 +35,7 @@ class ThreadDriver:
         self.error: OSError | None = None
         """Why the link cannot be used any more."""
         self._pump = Pump(host, link, failed or self._raise_in_thread)
+        self._calling = _Calling(self)
         self._closed = False
         self._later: deque[Callable[[], None]] = deque()
         self._sleeping_until: int | None = None
@@ -66,14 +68,20 @@ class ThreadDriver:
         """A condition on the lock of the host."""
         return threading.Condition(self.lock)
 
-    @contextmanager
-    def calling(self) -> Iterator[int]:
+    def calling(self) -> "_Calling":
         """Holds the lock around calls into the host, and sends at the end; gives the time in µs."""
-        with self.lock:
+        return self._calling
+
+    def take_turn(self) -> None:
+        """Takes in what has arrived and sends what is due, without a change of threads. The
+        caller holds the lock.
+        """
+        if not (self._closed or self.error) and self.link.fileno() >= 0:
             try:
-                yield self.now()
-            finally:
-                self.flush()
+                self._pump.receive(self.now())
+            except OSError as error:
+                self._link_failed(error)
+        self.flush()
 
     def flush(self) -> None:
         """Sends what is due. The caller holds the lock."""
@@ -102,33 +110,44 @@ class ThreadDriver:
         os.close(self._wakeup)
 
     def _is_due_before_waking(self) -> bool:
-        deadline = self._pump.next_deadline()
+        deadline = self._pump.next_wake()
         return deadline is not None and (
             self._sleeping_until is None or deadline < self._sleeping_until
         )
 
     def _run(self) -> None:
+        timeout: float | None = 0.0
         while True:
-            timeout = self._time_to_sleep()
             for descriptor, _ in self._poller.poll(timeout):
                 if descriptor == self._wakeup:
                     os.eventfd_read(self._wakeup)
-            with self.lock:
+            self._sleeping_until = 0  # awake: nobody needs to wake this thread
+            self._enter()
+            try:
                 if self._closed:
                     return
                 self._work()
+                timeout = self._time_to_sleep()
+            finally:
+                self.lock.release()
+
+    def _enter(self) -> None:
+        """Takes the lock. Where an application has it, that takes in what has arrived, too: two
+        threads that took turns for every packet would do little else.
+        """
+        if not self.lock.acquire(blocking=False):
+            time.sleep(_OUT_OF_THE_WAY)
+            self.lock.acquire()
 
     def _time_to_sleep(self) -> float | None:
         """Seconds until the next deadline; None without one."""
-        with self.lock:
-            self._sleeping_until = None if self.error else self._pump.next_deadline()
-            if self._sleeping_until is None:
-                return None
-            return max(0.0, (self._sleeping_until - self.now()) / 1e6)
+        self._sleeping_until = None if self.error else self._pump.next_deadline()
+        if self._sleeping_until is None:
+            return None
+        return max(0.0, (self._sleeping_until - self.now()) / 1e6)
 
     def _work(self) -> None:
         now = self.now()
-        self._sleeping_until = now  # awake: a flush need not wake this thread
         while self._later:
             self._later.popleft()()
         try:
@@ -150,3 +169,22 @@ class ThreadDriver:
         threading.excepthook(
             threading.ExceptHookArgs((type(error), error, error.__traceback__, self._thread))
         )
+
+
+class _Calling:
+    """What `ThreadDriver.calling` returns: one for all calls, since it keeps nothing of any."""
+
+    __slots__ = ("_driver",)
+
+    def __init__(self, driver: ThreadDriver) -> None:
+        self._driver = driver
+
+    def __enter__(self) -> int:
+        self._driver.lock.acquire()
+        return self._driver.now()
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._driver.take_turn()
+        finally:
+            self._driver.lock.release()

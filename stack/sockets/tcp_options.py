@@ -8,7 +8,7 @@ import errno
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 from stack.core.ip.options import checked_options
@@ -71,7 +71,17 @@ class Settings(Options):
 
     def inherited(self) -> Self:
         """The settings of a socket that this listening one accepts."""
-        return replace(self, listening=False, listener=None, given=dict(self.given))
+        return type(self)(
+            version=self.version,
+            defaults=self.defaults,
+            reuse_address=self.reuse_address,
+            reuse_port=self.reuse_port,
+            only_ipv6=self.only_ipv6,
+            linger=self.linger,
+            fast_open=self.fast_open,
+            given=dict(self.given),
+            take_error=self.take_error,
+        )
 
     def attach(self, connection: Connection) -> None:
         """Takes a connection on and gives it what was set before it existed."""

@@ -1,6 +1,7 @@
 """How a call on a blocking socket waits."""
 
 import errno
+import threading
 import time
 from collections.abc import Callable
 
@@ -38,7 +39,7 @@ class Waiting:
 
     def __init__(self, driver: ThreadDriver) -> None:
         self._driver = driver
-        self._changed = driver.condition()
+        self._changed: threading.Condition | None = None  # made by the first who waits
         self._closed = False
         self._changes = 0
         self.watch: Callable[[], None] | None = None
@@ -47,7 +48,7 @@ class Waiting:
     def on_ready(self, _ready: Ready) -> None:
         """The driver tells that something changed; whoever waits looks again."""
         self._changes += 1
-        self._changed.notify_all()
+        self._wake_all()
         if self.watch is not None:
             self.watch()
 
@@ -56,7 +57,16 @@ class Waiting:
         self._closed = True
         self.watch = None
         self._changes += 1
-        self._changed.notify_all()
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        if self._changed is not None:
+            self._changed.notify_all()
+
+    def _wait(self, seconds: float | None) -> None:
+        if self._changed is None:
+            self._changed = self._driver.condition()
+        self._changed.wait(seconds)
 
     def poll(self, ready: Callable[[], bool], patience: Patience) -> None:
         """Waits for what nobody tells of; returns at the end of patience, too."""
@@ -65,16 +75,16 @@ class Waiting:
                 left = patience.left()
             except (BlockingIOError, TimeoutError):
                 return
-            self._driver.flush()
-            self._changed.wait(_GLANCE if left is None else min(left, _GLANCE))
+            self._driver.take_turn()
+            self._wait(_GLANCE if left is None else min(left, _GLANCE))
 
     def until(self, ready: Callable[[], bool], patience: Patience) -> None:
         """Waits for `ready`. Raises BlockingIOError or TimeoutError when patience is over."""
         while not self._closed and not ready():
             left = patience.left()
             seen = self._changes
-            self._driver.flush()
+            self._driver.take_turn()
             if seen == self._changes:  # on a loopback the answer may be here already
-                self._changed.wait(left)
+                self._wait(left)
         if self._closed:
             raise error_of(errno.EBADF)
