@@ -99,7 +99,8 @@ class AsyncioDriver:
         for _ in range(BATCHES):
             if not self._pump.receive(now):
                 break
-            self._pump.flush(self.now())
+            now = self.now()  # a host's time never goes back
+            self._pump.flush(now)
         if self._busy_poll and not self._polling:
             self._polling = True
             self.loop.call_soon(self._poll)
