@@ -135,8 +135,10 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             output, _ = self.process.communicate()
-        if output:
-            self.counts = json.loads(output)
+        # One that is ended while it starts may say that it is ready, too.
+        told = [line for line in output.splitlines() if line.startswith("{")]
+        if told:
+            self.counts = json.loads(told[-1])
 
 
 class Namespace:

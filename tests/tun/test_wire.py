@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from stack.wire.pcapng import CapturedPacket, read
+from stack.wire.segment import parse
 from tests.support import tshark
 from tests.support.playground import HOSTS, IPV4, IPV6, Playground
 from tests.support.wirecheck import check
@@ -67,7 +68,15 @@ def faulty(tmp_path_factory):
 
 def packets(path: Path) -> list[tuple[int, bytes]]:
     with path.open("rb") as file:
-        return [(one.time_us, one.data) for one in read(file) if isinstance(one, CapturedPacket)]
+        captured = [one for one in read(file) if isinstance(one, CapturedPacket)]
+    return [(one.time_us, one.data) for one in captured if not is_damaged(one)]
+
+
+def is_damaged(packet: CapturedPacket) -> bool:
+    """Whether the faults of the link turned a source address into ours: IPv6 has no checksum
+    over it, and 2001:db8::1 is a bit or two away from 2001:db8::2.
+    """
+    return packet.outbound is False and str(parse(packet.data).src) in OURS
 
 
 def test_the_checker_finds_nothing_on_a_clean_link(clean):
