@@ -81,7 +81,8 @@ static int completes_handshake(const struct tcb *t, const struct packet *p)
 
 static int is_expected(const struct tcb *t, const struct packet *p)
 {
-    return is_quiet(t) && t->state != STATE_TIME_WAIT && (p->flags & ~(FLAG_PSH | FLAG_FIN)) == FLAG_ACK && continues(t, p) &&
+    return is_quiet(t) && t->state != STATE_TIME_WAIT &&
+           (p->flags & ~(FLAG_PSH | FLAG_FIN)) == FLAG_ACK && continues(t, p) &&
            (p->text_length == 0 || takes_text(t)) && (!has_fin(p) || takes_fin(t, p)) &&
            acknowledges_ours(t, p) && says_something(t, p);
 }

@@ -113,7 +113,8 @@ static int is_paced(struct departure *d)
 {
     struct tcb *t = d->t;
 
-    if (t->pacing_rate == 0 || (unsent(t) == 0 && !is_fin_due(t)) || t->pacing_next < t->pacing_burst_end)
+    if (t->pacing_rate == 0 || (unsent(t) == 0 && !is_fin_due(t)) ||
+        t->pacing_next < t->pacing_burst_end)
         return 0;
     if (t->pacing_next > d->now) {
         t->pacing_waits = 1;
