@@ -36,6 +36,7 @@
 #define DISCARD 9  /* RFC 863; here it answers with the count of bytes at the end */
 #define CHARGEN 19 /* RFC 864 */
 
+#define ALGORITHM "cubic" /* where none is asked for: the machine's default may pace */
 #define CHUNK (256 * 1024)
 #define PARALLEL_MAX 1024
 #define GRACE 20 /* seconds beyond what was asked for */
@@ -87,7 +88,7 @@ static int connect_with(const char *algorithm, const char *text, uint16_t port)
 
 static int connect_to(const char *text, uint16_t port)
 {
-    return connect_with(NULL, text, port);
+    return connect_with(ALGORITHM, text, port);
 }
 
 /* ---- bulk ----------------------------------------------------------------- */
