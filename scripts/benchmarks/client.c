@@ -76,8 +76,7 @@ static int connect_with(const char *algorithm, const char *text, uint16_t port)
     struct sockaddr_in address = address_of(text, port);
     int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
 
-    if (algorithm != NULL
-        && setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, algorithm, strlen(algorithm)) < 0)
+    if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, algorithm, strlen(algorithm)) < 0)
         fail(algorithm);
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
         fail("connect");

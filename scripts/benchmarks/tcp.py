@@ -6,9 +6,9 @@ from scripts.benchmarks.tcp_workloads import WORKLOADS
 
 TEXT = f"""\
 A plain C program on kernel sockets talks to a server on the other side of a link, in
-network namespaces that the script makes and removes. Its sockets have CUBIC, as our stack
-has: a machine whose default is BBR paces what it sends, and then bulk *up* measures timers
-of its kernel, on every link. The server is in turn
+network namespaces that the script makes and removes. All kernel sockets have CUBIC, as our
+stack has: where a machine's default is BBR, what its kernel sends is paced, and bulk would
+measure the kernel's timers, on every link. The server is in turn
 
 - **kernel**: a C program with epoll on kernel sockets, behind a veth pair with all of its
   offloads: how fast the same machine is from kernel to kernel;
