@@ -18,6 +18,7 @@ SOURCES = (
     "tcb.c",
     "segments_arrive.c",
     "segments_leave.c",
+    "segments_open.c",
     "tun.c",
     "line.c",
     "hop.c",

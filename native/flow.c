@@ -116,10 +116,26 @@ static struct flow_key key_of_path(const struct path *path)
 
 static uint32_t hash_key(const struct flow_table *t, const struct flow_key *key)
 {
-    uint8_t bytes[sizeof *key];
+    return (uint32_t)siphash_2_4(t->secret, (const uint8_t *)key, sizeof *key);
+}
 
-    memcpy(bytes, key, sizeof bytes);
-    return (uint32_t)siphash_2_4(t->secret, bytes, sizeof bytes);
+/* ---- numbers that nobody may guess ----------------------------------------- */
+
+static uint32_t secret_number(const uint64_t secret[2], const struct path *path)
+{
+    struct flow_key key = key_of_path(path);
+
+    return (uint32_t)siphash_2_4(secret, (const uint8_t *)&key, sizeof key);
+}
+
+uint32_t initial_sequence(const struct secrets *s, const struct path *path, int64_t now)
+{
+    return (uint32_t)(now / 4) + secret_number(s->sequence, path);
+}
+
+uint32_t timestamp_offset(const struct secrets *s, const struct path *path)
+{
+    return secret_number(s->timestamp, path);
 }
 
 /* ---- the table ----------------------------------------------------------- */

@@ -127,3 +127,12 @@ void timer_start(struct segment_path *path, struct tcb *t, uint32_t timer, int64
 void arm_retransmission(struct segment_path *path, struct tcb *t, int64_t now);
 void arm_loss_probe(struct segment_path *path, struct tcb *t, int64_t now);
 void wants_output(struct segment_path *path, struct tcb *t);
+void happens(struct segment_path *path, uint32_t number, uint32_t what);
+/* What the buffers drew of the host's budget is for others at once. */
+void give_back_buffers(struct segment_path *path, struct tcb *t);
+
+/* A SYN for a port that the segment path answers for: begins the connection. Returns 0, with
+ * nothing changed, when the segment is Python's (segments_open.c). */
+int segment_opens(struct segment_path *path, const struct packet *p, int64_t now);
+/* What a SYN-ACK says, beside what every segment does. */
+void offer_options(const struct tcb *t, struct emit *e);

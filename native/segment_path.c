@@ -58,6 +58,20 @@ void wants_output(struct segment_path *path, struct tcb *t)
     path->noted++;
 }
 
+void happens(struct segment_path *path, uint32_t number, uint32_t what)
+{
+    path->happened_to[path->happened_count] = number;
+    path->happened[path->happened_count++] = what;
+    path->noted++;
+}
+
+void give_back_buffers(struct segment_path *path, struct tcb *t)
+{
+    path->budget->left += (int64_t)t->snd_drawn + t->rcv_drawn;
+    t->snd_drawn = t->rcv_drawn = 0;
+    t->snd_automatic = t->rcv_automatic = 0;
+}
+
 /* RFC 6298 §5.1, §5.3; without back-off, or Python would be here. */
 void arm_retransmission(struct segment_path *path, struct tcb *t, int64_t now)
 {

@@ -70,11 +70,11 @@ static int says_something(const struct tcb *t, const struct packet *p)
 /* The third step of a handshake that a listener has room for: nothing was lost in it. */
 static int completes_handshake(const struct tcb *t, const struct packet *p)
 {
-    const struct accept_queue *accepts = t->accepts;
+    const struct listening *listening = t->listening;
 
-    return t->fast && t->state == STATE_SYN_RECEIVED && accepts != NULL &&
-           accepts->waiting < accepts->backlog && t->backoff == 0 && t->unacked_since != 0 &&
-           t->ack_due == WHY_NONE && !t->fin_queued && !t->orphan && t->snd_wnd != 0 &&
+    return t->fast && t->state == STATE_SYN_RECEIVED && listening != NULL &&
+           listening->waiting < listening->backlog && t->backoff == 0 &&
+           t->unacked_since != 0 && t->syn_due == WHY_NONE && t->ack_due == WHY_NONE && !t->fin_queued && !t->orphan && t->snd_wnd != 0 &&
            (p->flags & ~FLAG_PSH) == FLAG_ACK && p->ack == t->snd_nxt && p->window != 0 &&
            continues(t, p);
 }
@@ -123,19 +123,12 @@ static void note_sample(struct segment_path *path, struct tcb *t, uint32_t acked
         t->sample_rtt = rtt;
 }
 
-static void happens(struct segment_path *path, const struct tcb *t, uint32_t what)
-{
-    path->happened_to[path->happened_count] = t->number;
-    path->happened[path->happened_count++] = what;
-    path->noted++;
-}
-
 static void tell(struct segment_path *path, struct tcb *t, uint32_t ready)
 {
     if (t->orphan)
         return;
     if (t->ready == 0)
-        happens(path, t, HAPPENED_READY);
+        happens(path, t->number, HAPPENED_READY);
     t->ready |= ready;
 }
 
@@ -232,14 +225,6 @@ static void update_window(struct segment_path *path, struct tcb *t, const struct
     may_go_on(path, t);
 }
 
-/* What the buffers drew of the host's budget is for others at once. */
-static void give_back_buffers(struct segment_path *path, struct tcb *t)
-{
-    path->budget->left += (int64_t)t->snd_drawn + t->rcv_drawn;
-    t->snd_drawn = t->rcv_drawn = 0;
-    t->snd_automatic = t->rcv_automatic = 0;
-}
-
 /* Our FIN is acknowledged. After the peer's that was the end, and what remains of the
  * connection is Python's. */
 static void fin_acknowledged(struct segment_path *path, struct tcb *t, int64_t now)
@@ -251,7 +236,7 @@ static void fin_acknowledged(struct segment_path *path, struct tcb *t, int64_t n
     } else { /* LAST-ACK: in other states our FIN is not in flight, or Python's */
         give_back_buffers(path, t);
         t->fast = 0;
-        happens(path, t, HAPPENED_ENDED);
+        happens(path, t->number, HAPPENED_ENDED);
     }
 }
 
@@ -276,8 +261,10 @@ static void establish(struct segment_path *path, struct tcb *t, const struct pac
     t->deadlines[TIMER_RETRANSMISSION] = 0;
     take_rtt(path, t, now - t->unacked_since);
     begin_receiving(path, t, now);
-    t->accepts->waiting++;
-    happens(path, t, HAPPENED_ESTABLISHED);
+    t->listening->waiting++;
+    t->listening->half_open -= t->half_open;
+    t->half_open = 0;
+    happens(path, t->number, HAPPENED_ESTABLISHED);
     t->snd_wl1 = p->seq - 1; /* so that this segment's window counts */
     update_window(path, t, p);
 }
@@ -379,7 +366,7 @@ static void take_fin(struct segment_path *path, struct tcb *t)
     } else {
         t->state = STATE_TIME_WAIT;
         give_back_buffers(path, t);
-        happens(path, t, HAPPENED_TIME_WAIT);
+        happens(path, t->number, HAPPENED_TIME_WAIT);
     }
     tell(path, t, READY_EOF | READY_READABLE);
 }
@@ -436,9 +423,12 @@ uint32_t segments_arrive(struct segment_path *path, struct batch *b, uint32_t fi
         segment_path_count(path, b);
     for (i = first; i < b->count; i++) {
         const struct packet *p = &b->packets[i];
-        struct tcb *t = is_segment(p) ? flow_find_tcb(path->flows, p) : NULL;
+        struct tcb *t;
 
-        if (t == NULL || !segment_arrives(path, t, p, now))
+        if (!is_segment(p))
+            break;
+        t = flow_find_tcb(path->flows, p);
+        if (t != NULL ? !segment_arrives(path, t, p, now) : !segment_opens(path, p, now))
             break;
     }
     return i;

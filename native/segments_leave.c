@@ -226,6 +226,46 @@ static void send_new(struct departure *d, uint32_t length)
         arm_retransmission(d->path, t, d->now);
 }
 
+/* ---- the SYN-ACK ------------------------------------------------------------------------ */
+
+static uint32_t accept_syn(struct departure *d)
+{
+    struct tcb *t = d->t;
+    struct emit e;
+    uint32_t edge;
+
+    if (d->room == 0)
+        return LEAVE_FULL;
+    memset(&e, 0, sizeof e);
+    e.seq = t->iss;
+    e.ack = t->rcv_nxt;
+    e.flags = FLAG_SYN | FLAG_ACK;
+    e.window = (uint16_t)least((int64_t)t->rcv_wnd_max - t->rcv.length, 65535);
+    offer_options(t, &e);
+    e.tsval = timestamp(t, d->now);
+    e.tsecr = t->ts_recent;
+    e.ip_id = (uint16_t)(t->iss / t->snd_mss);
+    e.checksum_offload = (d->flags & LEAVE_OFFLOAD) != 0;
+    outgoing_tcp(d->out, &t->path, &e, NULL, 0, 0);
+    d->out[d->built++].why = t->syn_due;
+    t->syn_due = WHY_NONE;
+    t->segments_out++;
+    d->path->segments_out++;
+    edge = t->rcv_nxt + e.window;
+    if (before(t->rcv_adv, edge))
+        t->rcv_adv = edge;
+    t->last_ack_sent = t->rcv_nxt;
+    t->last_sent_at = d->now;
+    arm_retransmission(d->path, t, d->now);
+    return LEAVE_DONE;
+}
+
+static int accepts_syn(const struct tcb *t)
+{
+    return t->fast && t->state == STATE_SYN_RECEIVED && t->syn_due == WHY_SYN_ACCEPTED &&
+           t->backoff == 0;
+}
+
 /* ---- everything ------------------------------------------------------------------------- */
 
 /* After a pause Python asks what cwnd is still worth (RFC 5681 §4.1, RFC 7661). */
@@ -273,6 +313,10 @@ uint32_t segments_leave(struct segment_path *path, struct tcb *t, struct outgoin
     struct departure d = {path, t, out + count, BATCH_PACKETS - count, 0, flags, now};
     uint32_t first = t->snd_nxt, rest;
 
+    if (accepts_syn(t)) {
+        rest = accept_syn(&d);
+        return d.built + rest * 256u;
+    }
     if (!is_quiet(t) || !t->path.dont_fragment)
         return LEAVE_PYTHON * 256u;
     rest = send_data(&d);

@@ -116,6 +116,8 @@ def class_name(struct: str) -> str:
 
 def base_name(node: c_ast.TypeDecl) -> str:
     """What a declarator ends in: the name of a class, `int` or `None`."""
+    if isinstance(node, c_ast.PtrDecl):  # of an array's elements: cffi follows it by itself
+        return base_name(node.type)
     kind = node.type
     if isinstance(kind, c_ast.Struct):
         return class_name(kind.name)

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define UNKNOWN_SSTHRESH 0x7fffffff /* core.tcp.congestion.base.INFINITE */
+
 void path_back(struct path *path, const struct packet *p, uint8_t ttl)
 {
     memset(path, 0, sizeof *path);
@@ -16,7 +18,8 @@ void path_back(struct path *path, const struct packet *p, uint8_t ttl)
     path->dport = p->sport;
 }
 
-struct tcb *tcb_new(uint32_t number, uint32_t state, const struct path *path)
+struct tcb *tcb_new(const struct segment_path *host, uint32_t number, uint32_t state,
+                    const struct path *path)
 {
     struct tcb *t = calloc(1, sizeof *t);
 
@@ -25,7 +28,24 @@ struct tcb *tcb_new(uint32_t number, uint32_t state, const struct path *path)
     t->path = *path;
     t->number = number;
     t->state = state;
+    t->rto = host->initial_rto;
+    t->ssthresh = UNKNOWN_SSTHRESH;
+    t->ack_quick = host->quick_acks;
+    t->ack_full_size = 1; /* the longest text seen: options and path MTU shorten segments */
+    t->snd_automatic = host->send_automatic;
+    t->rcv_automatic = host->receive_automatic;
+    t->rcv_wnd_max = host->receive_buffer;
+    ring_init(&t->snd, host->send_buffer);
+    ring_init(&t->rcv, host->receive_limit);
     return t;
+}
+
+void tcb_end(struct segment_path *path, struct tcb *t)
+{
+    memset(t->deadlines, 0, sizeof t->deadlines);
+    memset(t->places, 0, sizeof t->places);
+    give_back_buffers(path, t);
+    ring_free(&t->snd);
 }
 
 void tcb_free(struct tcb *t)

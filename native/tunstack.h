@@ -287,12 +287,19 @@ struct transmission sent_at(const struct sent *q, uint32_t index);
 #define WHY_DATA_PUSHED 6
 #define WHY_FIN_RECEIVED 7
 #define WHY_FIN 8
-#define WHY_OTHER 9
+#define WHY_SYN_ACCEPTED 9
+#define WHY_OTHER 10
 
-/* Connections of a listener that are established and wait to be accepted, and how many may. */
-struct accept_queue {
-    int64_t waiting;
-    int64_t backlog;
+/* A listening port (core.tcp.listener). */
+struct listening {
+    struct listening *next; /* among those that the segment path answers for */
+    int64_t waiting;        /* connections that are established and not accepted yet */
+    int64_t backlog;        /* how many may be */
+    int64_t half_open;      /* connections in SYN-RECEIVED */
+    uint8_t version;        /* 4, 6, or 0 for both */
+    uint8_t has_address;    /* it listens on `address` alone */
+    uint8_t address[16];
+    uint16_t port;
 };
 
 struct tcb {
@@ -360,6 +367,7 @@ struct tcb {
     uint32_t sample_flight; /* bytes in flight before the first of them */
 
     /* Acknowledgement policy (core.tcp.acks). */
+    uint32_t syn_due;       /* WHY_…: why a SYN or SYN-ACK must leave; WHY_NONE: none must */
     uint32_t ack_due;       /* WHY_…, WHY_NONE: none is */
     uint32_t ack_waiting;   /* bytes that arrived since the last one left */
     uint32_t ack_full_size; /* the longest text that came in one segment */
@@ -402,6 +410,8 @@ struct tcb {
     uint8_t rcv_automatic;
     uint8_t pacing_waits; /* data was held back by the pacing */
     uint8_t in_output;    /* waits for its turn to transmit */
+    uint8_t half_open;    /* its listener counts it as such */
+    uint8_t traffic_class_heard; /* DSCP and ECN, as in the octet (RFC 9293 MAY-9) */
     uint32_t ready; /* what the application must hear of the batch at hand */
 
     /* Timers: when each runs out, 0 when it is off, and the place that it has in the host's
@@ -421,11 +431,9 @@ struct tcb {
     struct ring snd; /* first byte: snd_una */
     struct ring rcv; /* first byte: the next the application reads */
 
-    struct accept_queue *accepts; /* of the listener that opened it; NULL: none did */
+    struct listening *listening; /* of the listener that opened it; NULL: none did */
 };
 
-/* A control block with empty buffers, all else 0; NULL when memory ran out. */
-struct tcb *tcb_new(uint32_t number, uint32_t state, const struct path *path);
 void tcb_free(struct tcb *t);
 
 /* ---- building ----------------------------------------------------------- */
@@ -543,18 +551,30 @@ struct budget {
 #define NOTED_TIMERS_MAX 192 /* three for each packet of a batch */
 #define HAPPENED_MAX 128     /* two for each packet */
 
+#define PORT_BUCKETS 64
+
+/* Secrets of a host, for numbers that nobody outside may guess. */
+struct secrets {
+    uint64_t sequence[2];
+    uint64_t timestamp[2];
+};
+
 /* What can happen to a connection that Python must hear of. */
 #define HAPPENED_READY 0       /* the application is to be told what `ready` says */
 #define HAPPENED_ESTABLISHED 1 /* the handshake is over */
 #define HAPPENED_ENDED 2       /* both sides have closed */
 #define HAPPENED_TIME_WAIT 3   /* the same, and the peer may need our last ACK again */
+#define HAPPENED_OPENED 4      /* there is a new one, the next in `opened` */
 
 /* The segment path of one host, and what it has noted for Python since that looked last. */
 struct segment_path {
-    const struct flow_table *flows;
+    struct flow_table *flows;
     struct budget *budget;
+    const struct secrets *secrets;
+    uint32_t number; /* of the newest connection or endpoint of the host */
 
     /* Settings (core.tcp.config), in µs and bytes. */
+    int64_t initial_rto;
     int64_t minimum_rto;
     int64_t maximum_rto;
     int64_t delayed_ack;
@@ -563,14 +583,38 @@ struct segment_path {
     int64_t fin_wait_2;
     uint32_t initial_window; /* segments */
     uint32_t largest_send_buffer;
+    uint32_t send_buffer;    /* to begin with */
+    uint32_t receive_buffer;
+    uint32_t receive_limit;  /* bytes that may come, as windows are rounded */
+    int64_t quick_acks;      /* segments */
+    uint32_t mtu;
+    uint8_t send_automatic;  /* the buffers follow the connection's needs */
+    uint8_t receive_automatic;
+    uint8_t window_scaling;
+    uint8_t wscale;          /* that we offer */
+    uint8_t timestamps;
+    uint8_t sack;
+    uint8_t ttl;
+
+    /* Ports whose SYNs may be answered here, in lists by `port % PORT_BUCKETS`; `opens` says
+     * whether any may, now. A SYN comes to one of `own` and from none of `refused`. */
+    struct listening *ports[PORT_BUCKETS];
+    uint32_t syn_queue; /* connections in SYN-RECEIVED for one port */
+    uint32_t own_count;
+    uint32_t refused_count;
+    const uint8_t *own; /* addresses of 16 bytes, side by side */
+    const uint8_t *refused;
+    uint8_t opens;
 
     /* Numbers of connections, each in the order in which that became due: HAPPENED_…, output,
      * a sample for congestion control. */
     uint32_t happened_to[HAPPENED_MAX];
     uint32_t happened[HAPPENED_MAX];
+    struct tcb *opened[BATCH_PACKETS]; /* owned by whoever looks */
     uint32_t sending[BATCH_PACKETS];
     uint32_t sampled[BATCH_PACKETS];
     uint32_t happened_count;
+    uint32_t opened_count;
     uint32_t sending_count;
     uint32_t sampled_count;
     /* Timers that need a place in the queue. */
@@ -585,12 +629,14 @@ struct segment_path {
     uint64_t octets_in;
     uint64_t segments_in;
     uint64_t segments_out;
+    uint64_t syns_in; /* among segments_in: they opened connections */
 };
 
 /* 0 when the environment has TUNSTACK_FASTPATH=0: everything then goes through Python. */
 int segment_path_wanted(void);
-/* Finishes the segments of a batch from packet `first` on (with 0 the batch is counted, too), up to the first one that is
- * Python's to look at; returns that one's index, or the number of packets. */
+/* Finishes the segments of a batch from packet `first` on (with 0 the batch is counted, too),
+ * up to the first one that is Python's to look at; returns that one's index, or the number of
+ * packets. */
 uint32_t segments_arrive(struct segment_path *path, struct batch *b, uint32_t first, int64_t now);
 
 /* What segments_leave leaves to do. */
@@ -605,6 +651,20 @@ uint32_t segments_arrive(struct segment_path *path, struct batch *b, uint32_t fi
  * BATCH_PACKETS at most. Returns how many came in addition, plus LEAVE_… times 256. */
 uint32_t segments_leave(struct segment_path *path, struct tcb *t, struct outgoing out[],
                         uint32_t count, uint32_t flags, int64_t now);
+/* ISN = M + F(four-tuple, secret), M ticking every 4 µs (RFC 6528 §3). */
+uint32_t initial_sequence(const struct secrets *s, const struct path *path, int64_t now);
+/* Where a connection's timestamp clock starts (RFC 7323 §5.4). */
+uint32_t timestamp_offset(const struct secrets *s, const struct path *path);
+/* A control block with empty buffers, as a connection of this host begins; NULL when memory
+ * ran out. */
+struct tcb *tcb_new(const struct segment_path *host, uint32_t number, uint32_t state,
+                    const struct path *path);
+/* The end of a connection: its timers stop, and what its send buffer holds and both buffers
+ * drew of the budget is free. */
+void tcb_end(struct segment_path *path, struct tcb *t);
+/* The segment path answers for a port from now on, or no more. */
+void port_open(struct segment_path *path, struct listening *listening);
+void port_close(struct segment_path *path, struct listening *listening);
 /* Counts a batch that has arrived. */
 void segment_path_count(struct segment_path *path, const struct batch *b);
 

@@ -131,9 +131,15 @@ class Sent:
     head: int
     count: int
 
-class AcceptQueue:
+class Listening:
+    next: Listening
     waiting: int
     backlog: int
+    half_open: int
+    version: int
+    has_address: int
+    address: _IntArray
+    port: int
 
 class Tcb:
     path: Path
@@ -188,6 +194,7 @@ class Tcb:
     sample_rtts: int
     sample_acks: int
     sample_flight: int
+    syn_due: int
     ack_due: int
     ack_waiting: int
     ack_full_size: int
@@ -224,6 +231,8 @@ class Tcb:
     rcv_automatic: int
     pacing_waits: int
     in_output: int
+    half_open: int
+    traffic_class_heard: int
     ready: int
     deadlines: _IntArray
     places: _IntArray
@@ -237,7 +246,7 @@ class Tcb:
     sent: Sent
     snd: Ring
     rcv: Ring
-    accepts: AcceptQueue
+    listening: Listening
 
 class Emit:
     seq: int
@@ -281,9 +290,16 @@ class Batch:
 class Budget:
     left: int
 
+class Secrets:
+    sequence: _IntArray
+    timestamp: _IntArray
+
 class SegmentPath:
     flows: FlowTable
     budget: Budget
+    secrets: Secrets
+    number: int
+    initial_rto: int
     minimum_rto: int
     maximum_rto: int
     delayed_ack: int
@@ -292,11 +308,32 @@ class SegmentPath:
     fin_wait_2: int
     initial_window: int
     largest_send_buffer: int
+    send_buffer: int
+    receive_buffer: int
+    receive_limit: int
+    quick_acks: int
+    mtu: int
+    send_automatic: int
+    receive_automatic: int
+    window_scaling: int
+    wscale: int
+    timestamps: int
+    sack: int
+    ttl: int
+    ports: Array[Listening]
+    syn_queue: int
+    own_count: int
+    refused_count: int
+    own: Bytes
+    refused: Bytes
+    opens: int
     happened_to: _IntArray
     happened: _IntArray
+    opened: Array[Tcb]
     sending: _IntArray
     sampled: _IntArray
     happened_count: int
+    opened_count: int
     sending_count: int
     sampled_count: int
     timer_owners: _IntArray
@@ -308,6 +345,7 @@ class SegmentPath:
     octets_in: int
     segments_in: int
     segments_out: int
+    syns_in: int
 
 class Parcel: ...
 
@@ -392,6 +430,7 @@ class _Lib:
     WHY_DATA_PUSHED: int
     WHY_FIN_RECEIVED: int
     WHY_FIN: int
+    WHY_SYN_ACCEPTED: int
     WHY_OTHER: int
     OUTGOING_HEAD_MAX: int
     BATCH_PACKETS: int
@@ -400,10 +439,12 @@ class _Lib:
     READY_EOF: int
     NOTED_TIMERS_MAX: int
     HAPPENED_MAX: int
+    PORT_BUCKETS: int
     HAPPENED_READY: int
     HAPPENED_ESTABLISHED: int
     HAPPENED_ENDED: int
     HAPPENED_TIME_WAIT: int
+    HAPPENED_OPENED: int
     LEAVE_DONE: int
     LEAVE_FULL: int
     LEAVE_PYTHON: int
@@ -445,7 +486,6 @@ class _Lib:
     def sent_push(self, q: Sent, seq: int, end: int, now: int, /) -> int: ...
     def sent_pop(self, q: Sent, base: int, una: int, out: Transmission, /) -> int: ...
     def sent_at(self, q: Sent, index: int, /) -> Transmission: ...
-    def tcb_new(self, number: int, state: int, path: Path, /) -> Tcb: ...
     def tcb_free(self, t: Tcb, /) -> None: ...
     def outgoing_tcp(
         self, out: Outgoing, path: Path, e: Emit, ring: Ring, offset: int, n: int, /
@@ -481,6 +521,12 @@ class _Lib:
     def segments_leave(
         self, path: SegmentPath, t: Tcb, out: Array[Outgoing], count: int, flags: int, now: int, /
     ) -> int: ...
+    def initial_sequence(self, s: Secrets, path: Path, now: int, /) -> int: ...
+    def timestamp_offset(self, s: Secrets, path: Path, /) -> int: ...
+    def tcb_new(self, host: SegmentPath, number: int, state: int, path: Path, /) -> Tcb: ...
+    def tcb_end(self, path: SegmentPath, t: Tcb, /) -> None: ...
+    def port_open(self, path: SegmentPath, listening: Listening, /) -> None: ...
+    def port_close(self, path: SegmentPath, listening: Listening, /) -> None: ...
     def segment_path_count(self, path: SegmentPath, b: Batch, /) -> None: ...
     def line_new(self, rate: int, delay: int, packets_max: int, octets_max: int, /) -> Line: ...
     def line_free(self, line: Line, /) -> None: ...
@@ -514,7 +560,7 @@ class _FFI:
     @overload
     def new(self, cdecl: Literal["struct sent *"], init: object = None) -> Sent: ...
     @overload
-    def new(self, cdecl: Literal["struct accept_queue *"], init: object = None) -> AcceptQueue: ...
+    def new(self, cdecl: Literal["struct listening *"], init: object = None) -> Listening: ...
     @overload
     def new(self, cdecl: Literal["struct tcb *"], init: object = None) -> Tcb: ...
     @overload
@@ -525,6 +571,8 @@ class _FFI:
     def new(self, cdecl: Literal["struct batch *"], init: object = None) -> Batch: ...
     @overload
     def new(self, cdecl: Literal["struct budget *"], init: object = None) -> Budget: ...
+    @overload
+    def new(self, cdecl: Literal["struct secrets *"], init: object = None) -> Secrets: ...
     @overload
     def new(self, cdecl: Literal["struct segment_path *"], init: object = None) -> SegmentPath: ...
     @overload
@@ -549,8 +597,8 @@ class _FFI:
     def new(self, cdecl: Literal["struct sent[]"], init: object = None) -> Array[Sent]: ...
     @overload
     def new(
-        self, cdecl: Literal["struct accept_queue[]"], init: object = None
-    ) -> Array[AcceptQueue]: ...
+        self, cdecl: Literal["struct listening[]"], init: object = None
+    ) -> Array[Listening]: ...
     @overload
     def new(self, cdecl: Literal["struct tcb[]"], init: object = None) -> Array[Tcb]: ...
     @overload
@@ -561,6 +609,8 @@ class _FFI:
     def new(self, cdecl: Literal["struct batch[]"], init: object = None) -> Array[Batch]: ...
     @overload
     def new(self, cdecl: Literal["struct budget[]"], init: object = None) -> Array[Budget]: ...
+    @overload
+    def new(self, cdecl: Literal["struct secrets[]"], init: object = None) -> Array[Secrets]: ...
     @overload
     def new(
         self, cdecl: Literal["struct segment_path[]"], init: object = None

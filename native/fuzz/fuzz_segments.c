@@ -111,7 +111,7 @@ static void check_flight(const struct tcb *t)
         at = one.end;
     }
     PROMISE(at == t->snd_nxt);
-    PROMISE(flight_size(t) <= t->snd.length);
+    PROMISE(flight_size(t) <= t->snd.length + t->fin_sent);
     PROMISE(t->sent.count == 0 || t->deadlines[TIMER_RETRANSMISSION] != 0);
 }
 
@@ -128,9 +128,12 @@ static void check_notes(const struct world *w)
 {
     const struct segment_path *path = &w->path;
     const struct tcb *t = &w->t;
-    uint32_t i;
+    uint32_t told = 0, i;
 
-    PROMISE(path->happened_count == (t->ready != 0) && path->sending_count == t->in_output);
+    PROMISE(path->happened_count <= HAPPENED_MAX);
+    for (i = 0; i < path->happened_count; i++)
+        told += path->happened[i] == HAPPENED_READY;
+    PROMISE(told == (t->ready != 0) && path->sending_count == t->in_output);
     PROMISE(path->sampled_count == (t->sample_acks != 0));
     PROMISE(path->timer_count <= NOTED_TIMERS_MAX);
     for (i = 0; i < path->timer_count; i++)
@@ -239,7 +242,7 @@ static void transmit(struct world *w, struct input *in)
         PROMISE(packet_parse(&p, wire, w->out[first + i].length, PARSE_TRUST_CHECKSUM) == FAULT_NONE);
         PROMISE(p.seq == nxt + carried && p.ack == w->t.rcv_nxt);
         PROMISE(flags || p.text_length <= w->t.snd_mss);
-        carried += p.text_length;
+        carried += p.text_length + ((p.flags & FLAG_FIN) != 0);
     }
     PROMISE(w->t.snd_nxt == nxt + carried);
     PROMISE(carried == 0 || flight_size(&w->t) <= w->t.snd_wnd);

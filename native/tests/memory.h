@@ -1,4 +1,4 @@
-/* Lets a test run out of memory: the linker puts this in malloc's place (see the Makefile). */
+/* Lets a test run out of memory: the linker puts this in the place of malloc and calloc (see the Makefile). */
 #pragma once
 #include <stddef.h>
 
@@ -10,4 +10,12 @@ void *__wrap_malloc(size_t size);
 void *__wrap_malloc(size_t size)
 {
     return memory_is_out ? NULL : __real_malloc(size);
+}
+
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return memory_is_out ? NULL : __real_calloc(count, size);
 }

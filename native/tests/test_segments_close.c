@@ -1,7 +1,7 @@
 /* The expected course of a connection's beginning and end in the segment path. */
 #include "connection.h"
 
-static struct accept_queue accepts;
+static struct listening listening;
 
 /* A connection in SYN-RECEIVED whose listener has room, and the ACK that completes it. */
 static struct packet *half_open(struct bench *b)
@@ -10,11 +10,13 @@ static struct packet *half_open(struct bench *b)
 
     bench_init(b);
     t = b->t;
-    accepts.waiting = 0;
-    accepts.backlog = 1;
+    listening.waiting = 0;
+    listening.backlog = 1;
+    listening.half_open = 1;
+    t->half_open = 1;
     b->path.initial_window = 10;
     t->state = STATE_SYN_RECEIVED;
-    t->accepts = &accepts;
+    t->listening = &listening;
     t->iss = t->snd_una = t->snd_nxt - 1;
     t->unacked_since = NOW - 20000;
     t->srtt = t->rttvar = t->min_rtt = 0;
@@ -42,7 +44,8 @@ static void the_third_step_of_a_handshake_establishes(void)
     CHECK(segments_arrive(&b.path, b.batch, 0, NOW) == 1);
     CHECK(b.t->state == STATE_ESTABLISHED && b.t->snd_una == b.t->snd_nxt);
     CHECK(b.t->srtt == 20000 && b.t->rcv_rtt == 20000 && b.t->rcv_measure_at == NOW);
-    CHECK(b.t->deadlines[TIMER_RETRANSMISSION] == 0 && accepts.waiting == 1);
+    CHECK(b.t->deadlines[TIMER_RETRANSMISSION] == 0 && listening.waiting == 1);
+    CHECK(listening.half_open == 0 && !b.t->half_open);
     CHECK(b.path.happened_count == 1 && b.path.happened[0] == HAPPENED_ESTABLISHED);
     bench_free(&b);
 }
@@ -54,10 +57,11 @@ static void a_handshake_that_is_not_the_expected_one_is_left(void)
     OPENS(b.t->srtt = 0; b.t->rcv_wnd_max = 100, 1);
     OPENS(b.t->unacked_since = NOW, 1); /* within a microsecond */
     OPENS(b.t->fast = 0, 0);
-    OPENS(b.t->accepts = NULL, 0);
-    OPENS(accepts.waiting = 1, 0);
+    OPENS(b.t->listening = NULL, 0);
+    OPENS(listening.waiting = 1, 0);
     OPENS(b.t->backoff = 1, 0);
     OPENS(b.t->unacked_since = 0, 0);
+    OPENS(b.t->syn_due = WHY_SYN_ACCEPTED, 0);
     OPENS(b.t->ack_due = WHY_OTHER, 0);
     OPENS(b.t->fin_queued = 1, 0);
     OPENS(b.t->orphan = 1, 0);

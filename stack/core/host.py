@@ -44,7 +44,7 @@ from stack.wire.address import fill_path, pack, raw
 from stack.wire.batch import Outbound
 
 if TYPE_CHECKING:
-    from stack._native import Packet, Path
+    from stack._native import Packet, Path, Tcb
     from stack.wire.batch import Inbound
 
 Source = Connection | Listener | UdpEndpoint
@@ -77,7 +77,7 @@ class Host:
     ) -> None:
         if mtu < 1280:
             raise UsageError(f"an MTU of {mtu} is too small: IPv6 needs 1280 (RFC 8200 §5)")
-        self.config = config if config is not None else HostConfig()
+        self._config = config if config is not None else HostConfig()
         self.local = LocalAddresses(addresses, loopback=loopback)
         self.mtu = mtu
         self.now = 0
@@ -113,13 +113,22 @@ class Host:
         """What must leave before anything else: the batch that `transmit` returns next."""
         self._sent = Outbound()
         self._scratch = ffi.new("struct outgoing *")
-        self._number = 0
         self._ip_id = int.from_bytes(random_bytes(2), "big")
         self.udp = UdpPorts(self, random_bytes(32))
         self.syn_cookies = SynCookies(random_bytes(32))
         self.fast_open_cookies = Cookies(random_bytes(32))
         self.fast_open_cache = fast_open_client.CookieCache()
         self.challenges = ChallengeLimit(self.config.tcp.challenge_acks, random_bytes(16))
+
+    @property
+    def config(self) -> HostConfig:
+        """The settings; others hold for what begins from then on."""
+        return self._config
+
+    @config.setter
+    def config(self, settings: HostConfig) -> None:
+        self._config = settings
+        self.segment_path.use(settings)
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -247,7 +256,14 @@ class Host:
         if any(listener.conflicts(other) for other in others):
             raise system_error(errno.EADDRINUSE)
         others.append(listener)
+        self.segment_path.listen(port, others)
         return listener
+
+    def listens_otherwise(self, listener: Listener) -> None:
+        """A listener wants other things than before."""
+        others = self.listeners.get(listener.port, ())
+        if listener in others:
+            self.segment_path.listen(listener.port, others)
 
     def _bindable(self, address: str | None) -> tuple[int, bytes | None]:
         """(version or 0 for both, packed address or None for all)."""
@@ -384,17 +400,24 @@ class Host:
 
     def next_number(self) -> int:
         """A number that no connection or endpoint of this host has had."""
-        self._number += 1
-        return self._number
+        return self.segment_path.next_number()
 
     def new_connection(self, path: "Path", state: State) -> Connection:
         """A connection for the four-tuple of `path`, entered in the flow table."""
         number = self.next_number()
-        connection = self.connection_class(self, number, path, state)
+        connection = self.connection_class(self, self.segment_path.new_tcb(number, state, path))
+        connection.looped = self.local.owns(raw(path.dst))
+        connection.use_congestion(connection.config.congestion)
         if not lib.flow_insert(self.flows, path, number, connection.tcb):
             raise system_error(errno.ENOMEM)
         self.connections[number] = connection
         return connection
+
+    def take_in(self, tcb: "Tcb") -> None:
+        """The segment path has opened a connection; it is in the flow table."""
+        connection = self.connection_class(self, tcb)
+        self.connections[connection.number] = connection
+        self.listeners[tcb.path.sport][0].opened(connection)
 
     def forget(self, connection: Connection) -> None:
         """The connection is closed: its four-tuple is free again."""
@@ -420,6 +443,8 @@ class Host:
         """Takes a listener from its port."""
         listeners = self.listeners[listener.port]
         listeners.remove(listener)
+        self.segment_path.leave_port(listener)
+        self.segment_path.listen(listener.port, listeners)
         if not listeners:
             del self.listeners[listener.port]
 

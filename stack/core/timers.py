@@ -74,6 +74,10 @@ class TimerQueue:
         """Stops all timers of `owner`; its places in the heap go as they come up."""
         for timer in range(len(owner.deadlines)):
             owner.deadlines[timer] = owner.places[timer] = 0
+        self.let_go(owner)
+
+    def let_go(self, owner: TimerOwner) -> None:
+        """The same, where the owner's times are 0 already."""
         if owner.timer_handle is not None:
             owner.timer_handle.owner = None
             owner.timer_handle = None

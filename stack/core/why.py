@@ -97,6 +97,7 @@ _KNOWN_TO_C = {
     Why.DATA_PUSHED: lib.WHY_DATA_PUSHED,
     Why.FIN_RECEIVED: lib.WHY_FIN_RECEIVED,
     Why.FIN: lib.WHY_FIN,
+    Why.SYN_ACCEPTED: lib.WHY_SYN_ACCEPTED,
 }
 _OTHERS = (why for why in Why if why not in _KNOWN_TO_C)
 NUMBERS = _KNOWN_TO_C | {why: number for number, why in enumerate(_OTHERS, lib.WHY_OTHER)}

@@ -109,6 +109,9 @@ UNITS: dict[str, str] = {
     "rcv_automatic": "",
     "pacing_waits": "",
     "in_output": "",
+    "half_open": "",
+    "traffic_class_heard": "",
+    "syn_due": "",
     "ready": "",
     "segments_in": "segments",
     "segments_out": "segments",
@@ -123,7 +126,7 @@ UNITS: dict[str, str] = {
 _NAMES: dict[str, type[IntEnum]] = {"state": State, "recovery": Recovery}
 _RING_UNITS = {"capacity": "bytes", "length": "bytes", "ahead": "bytes", "limit": "bytes"}
 _HERE_ALREADY = {"deadlines", "places", "flight", "tcb", "path", "snd", "rcv", "number", "owner"}
-_HERE_BELOW = {"accepts", "deadlines", "places", "sent"}
+_HERE_BELOW = {"listening", "deadlines", "places", "sent"}
 _DEEPEST = 3
 _LISTED = 64  # transmissions
 
@@ -235,6 +238,9 @@ def _variables(prefix: str, owner: object, depth: int) -> Iterator[str]:
 
 
 def _attributes(owner: object) -> Iterator[str]:
+    if isinstance(owner, Connection):
+        yield from Connection.variables(owner)
+        return
     for kind in type(owner).__mro__:
         slots = vars(kind).get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:

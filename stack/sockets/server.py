@@ -185,4 +185,5 @@ def _settings(listener: Listener) -> Settings:
         listener=listener,
     )
     listener.configure = settings.apply
+    listener.shapes_syn_ack = settings.shape_syn_ack
     return settings

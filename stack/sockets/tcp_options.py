@@ -34,6 +34,7 @@ _NAME_LENGTH = 16  # bytes of a congestion control algorithm's name
 _MSS_RANGE = range(88, 32768)
 _TIMES = range(1, 32768)  # seconds
 _PROBES = range(1, 128)
+_AFTER_THE_HANDSHAKE = {"nodelay", "urgent_inline"}  # what is set so concerns data alone
 _MS = 1_000  # µs
 _SECOND = 1_000_000
 
@@ -83,6 +84,11 @@ class Settings(Options):
             take_error=self.take_error,
         )
 
+    @property
+    def shape_syn_ack(self) -> bool:
+        """Whether a SYN-ACK may look different for what is set."""
+        return not self.given.keys() <= _AFTER_THE_HANDSHAKE
+
     def attach(self, connection: Connection) -> None:
         """Takes a connection on and gives it what was set before it existed."""
         self.connection = connection
@@ -123,6 +129,8 @@ def _live(name: str, size: int = 4) -> Option:
 
     def put(settings: Settings, value: bytes) -> None:
         settings.given[name] = live.read(value)
+        if settings.listener is not None:
+            settings.listener.shapes_syn_ack = settings.shape_syn_ack
         if settings.connection is not None:
             live.apply(name, settings.connection, settings.given[name])
 
@@ -256,7 +264,7 @@ LIVE: dict[str, _Live] = {
         lambda c: int(c.tcb.rcv_wnd_max),
         lambda s: s.defaults.receive_buffer or s.defaults.first_receive_buffer,
     ),
-    "urgent_inline": _Live(_on, lambda c: int(c.urgent.inline), lambda _: 0),
+    "urgent_inline": _Live(_on, lambda c: int(c.urgent_inline), lambda _: 0),
     "tos": _Live(
         lambda value: _small(value) & 0xFC,
         lambda c: c.path.traffic_class & 0xFC if c.version == 4 else 0,

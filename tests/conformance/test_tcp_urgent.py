@@ -259,7 +259,7 @@ def test_one_read_does_not_cross_the_mark(tcp):
 @pytest.mark.rfc("6093", "2.1")
 def test_out_of_band_the_last_octet_is_fetched_by_itself_and_missed_in_the_stream(tcp):
     t = established(tcp)
-    t.tcp.urgent.inline = False
+    t.tcp.urgent_inline = False
     t.inject("PAU", text=b"before!after", urgent=7)
     t.take()
     assert t.tcp.receive_urgent(keep=True) == b"!"
@@ -278,7 +278,7 @@ def test_out_of_band_the_last_octet_is_fetched_by_itself_and_missed_in_the_strea
 @pytest.mark.rfc("6093", "2.1")
 def test_out_of_band_an_octet_that_has_not_come_is_waited_for(tcp):
     t = established(tcp)
-    t.tcp.urgent.inline = False
+    t.tcp.urgent_inline = False
     t.inject("AU", urgent=3)
     with pytest.raises(BlockingIOError):
         t.tcp.receive_urgent()
@@ -289,7 +289,7 @@ def test_out_of_band_an_octet_that_has_not_come_is_waited_for(tcp):
 
 def test_an_octet_that_nobody_fetches_is_missed_all_the_same(tcp):
     t = established(tcp)
-    t.tcp.urgent.inline = False
+    t.tcp.urgent_inline = False
     t.inject("PAU", text=b"!", urgent=1)
     t.take()
     assert t.tcp.available == 0
@@ -301,7 +301,7 @@ def test_an_octet_that_nobody_fetches_is_missed_all_the_same(tcp):
 
 def test_the_end_of_the_stream_shows_behind_an_octet_out_of_band(tcp):
     t = established(tcp)
-    t.tcp.urgent.inline = False
+    t.tcp.urgent_inline = False
     t.inject("FPAU", text=b"ab!", urgent=3)
     t.take()
     assert not t.tcp.eof
@@ -312,7 +312,7 @@ def test_the_end_of_the_stream_shows_behind_an_octet_out_of_band(tcp):
 
 def test_a_newer_mark_puts_the_old_octet_back_into_the_stream(tcp):
     t = established(tcp)
-    t.tcp.urgent.inline = False
+    t.tcp.urgent_inline = False
     t.inject("PAU", text=b"ab!", urgent=3)
     t.inject("PAU", text=b"cd?", urgent=3)
     t.take()
@@ -322,7 +322,7 @@ def test_a_newer_mark_puts_the_old_octet_back_into_the_stream(tcp):
 
 def test_a_newer_mark_does_not_bring_back_an_octet_that_the_reader_stands_at(tcp):
     t = established(tcp)
-    t.tcp.urgent.inline = False
+    t.tcp.urgent_inline = False
     t.inject("PAU", text=b"ab!", urgent=3)
     t.take()
     assert t.receive() == b"ab"

@@ -9,10 +9,13 @@ import pytest
 
 from stack.core.host import Host
 from stack.link.impair import Faults
+from stack.observe.recording.recorder import Recorder
+from stack.sim import Network
 from tests.sim.test_tcp_stateful import walk
 from tests.support.differential import share_of_the_fast
 from tests.support.hostile import Application, Pair, Reader, Troubles
 from tests.support.recordings import record_visit, recording
+from tests.support.visitors import Visitors
 
 LONG = os.environ.get("TUNSTACK_FUZZ") == "long"
 WRAPS = (1 << 32) - 20_000
@@ -60,6 +63,7 @@ def compare(made, prepare=lambda host: None) -> list[float]:
 
 def numbers_wrap(host: Host) -> None:
     host.secrets.initial_sequence = lambda path, now: WRAPS
+    host.segment_path.opens = False  # it would ask for its own
 
 
 @pytest.mark.parametrize("name", TRANSFERS)
@@ -156,3 +160,33 @@ def test_a_visit_by_http_and_tls_is_the_same(tmp_path):
     visit = record_visit(tmp_path)
     for path in (visit.client, visit.server):
         assert share_of_the_fast(path) > 0.1
+
+
+VISITS = {
+    "clean": ({}, {}),
+    "IPv6": ({}, {"version": 6}),
+    "lossy": ({"loss": 0.05, "jitter": 3_000, "reorder": 0.05, "duplicate": 0.05}, {}),
+    "many at once": ({}, {"pause": 0}),
+    "more than the queues hold": ({}, {"pause": 0, "backlog": 3, "syn_queue": 5}),
+    "a listener that has an address": ({}, {"address": True}),
+    "settings for what it accepts": ({}, {"configure": True}),
+    "explicit congestion notification": ({}, {"ecn": "accurate"}),
+    "the server closes first": ({}, {"closes": True}),
+}
+
+
+@pytest.mark.parametrize("name", VISITS)
+def test_short_connections_are_the_same(tmp_path, name):
+    """Handshake, a few bytes each way, and the close."""
+    faults, how = VISITS[name]
+    paths = [tmp_path / f"{side}.rec" for side in ("client", "server")]
+    recorders = [Recorder(path) for path in paths]
+    visitors = Visitors(Network(seed=5), recorders, faults, **how)
+    visitors.run(30 if LONG else 12)
+    shares = []
+    for recorder, path in zip(recorders, paths, strict=True):
+        recorder.close()
+        assert recorder.error == ""
+        shares.append(share_of_the_fast(path))
+    if name in ("clean", "IPv6", "many at once", "a listener that has an address"):
+        assert shares[1] == 1, shares

@@ -82,6 +82,7 @@ class Endpoint:
         )
         if iss is not None:
             self.host.secrets.initial_sequence = lambda path, now: iss
+            self.host.segment_path.opens = False  # it would ask for its own
         self.host.offload = offload
         self.peer = peer if peer is not None else Peer()
         self.now = SECOND

@@ -181,6 +181,7 @@ class Pair:
             side.host.offload = bool(offload)
             if iss is not None:
                 side.host.secrets.initial_sequence = lambda path, now: iss
+                side.host.segment_path.opens = False  # it would ask for its own
         self.listener = self.b.host.listen(ADDRESSES["b"][version], PORT)
 
     def connect(self, a: Application, b: Application) -> None:

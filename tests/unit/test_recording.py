@@ -119,7 +119,8 @@ def test_a_host_that_is_not_recorded_has_nothing_of_it():
 def parts_of_a_connection() -> set[str]:
     host = Host([f"{OURS}/24"], random_bytes=random.Random(1).randbytes)
     connection = host.connect(PEER, 80, 1)
-    slots = [name for name in dir(type(connection)) if hasattr(connection, name)]
+    names = {*dir(connection), *connection.variables()}
+    slots = [name for name in names if hasattr(connection, name)]
     own = {
         name
         for name in slots

@@ -88,6 +88,16 @@ class LocalAddresses:
         self._unicast: dict[bytes, bool] = {}
         self._sources: dict[bytes, bytes | None] = {}
 
+    @property
+    def own(self) -> tuple[bytes, ...]:
+        """All of them, in their order."""
+        return self._packed
+
+    @property
+    def broadcasts(self) -> frozenset[bytes]:
+        """Addresses that stand for all hosts of our networks."""
+        return self._broadcasts
+
     def owns(self, packed: bytes) -> bool:
         """Whether this is a unicast address of ours."""
         return packed in self._own

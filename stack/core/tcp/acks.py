@@ -32,10 +32,8 @@ class AckPolicy:
 
     __slots__ = ("_tcb",)
 
-    def __init__(self, tcb: "Tcb", quick_acks: int) -> None:
+    def __init__(self, tcb: "Tcb") -> None:
         self._tcb = tcb
-        tcb.ack_quick = quick_acks
-        tcb.ack_full_size = 1  # the longest text seen: options and path MTU shorten segments
 
     @property
     def due(self) -> Why | None:

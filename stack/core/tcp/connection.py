@@ -6,6 +6,8 @@ is asked what it may transmit.
 """
 
 import errno
+from collections.abc import Callable, Iterator
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from stack._native import ffi, lib
@@ -23,6 +25,7 @@ from stack.core.tcp.mtu_probe import MtuProbe
 from stack.core.tcp.newreno import WITHOUT_SACK
 from stack.core.tcp.pacing import Pacer
 from stack.core.tcp.prr import ProportionalRateReduction
+from stack.core.tcp.rack import Rack
 from stack.core.tcp.reassembly import Reassembly
 from stack.core.tcp.receive_buffer import ReceiveBuffer
 from stack.core.tcp.send_buffer import SendBuffer
@@ -32,14 +35,15 @@ from stack.core.tcp.timers import Timer
 from stack.core.tcp.undo import Undo
 from stack.core.tcp.urgent import Urgent
 from stack.core.tcp.validation import WindowValidation
-from stack.core.why import Verdict, Why
+from stack.core.why import NUMBERS, REASONS, Verdict, Why
 from stack.wire.address import raw, text
 from stack.wire.sequence import MASK
 
 if TYPE_CHECKING:
-    from stack._native import Path
+    from stack._native import Tcb
     from stack.core.host import Host
     from stack.core.ip.icmp import IcmpError
+    from stack.core.tcp.config import TcpConfig
     from stack.core.tcp.congestion.base import CongestionControl
     from stack.core.tcp.fast_open import FastOpen
     from stack.core.tcp.listener import Listener
@@ -51,15 +55,48 @@ if TYPE_CHECKING:
 
 Buffer = bytes | bytearray | memoryview
 
+_FAILED = Ready.CLOSED | Ready.ERROR
 
-# Parts that most connections never need, for losses and for settings that few ask for.
-_ON_DEMAND: dict[str, type] = {
-    "frto": ForwardRto,
-    "keepalive": KeepAlive,
-    "prr": ProportionalRateReduction,
-    "undo": Undo,
-    "validation": WindowValidation,
+
+def _congestion_of(connection: "Connection") -> "CongestionControl":
+    """The configured algorithm; one that the segment path began with has its window already."""
+    tcb = connection.tcb
+    window, threshold = tcb.cwnd, tcb.ssthresh
+    made = congestion.create(connection.config.congestion, tcb, connection.config.initial_window)
+    if window:
+        tcb.cwnd, tcb.ssthresh = window, threshold
+    return made
+
+
+def _detector_of(connection: "Connection") -> "LossDetector":
+    """RACK needs SACK, which is known once the peer's SYN was here."""
+    tcb = connection.tcb
+    known = tcb.state not in (State.LISTEN, State.SYN_SENT, State.CLOSED)
+    return Rack(tcb) if known and tcb.sack_ok else WITHOUT_SACK
+
+
+# Parts of a connection that are made when somebody asks for them the first time: many are
+# never needed, for nothing is lost, or the segment path does all the work.
+_ON_DEMAND: dict[str, Callable[["Connection"], Any]] = {
+    "acks": lambda connection: AckPolicy(connection.tcb),
+    "congestion": _congestion_of,
+    "cork": lambda _: Cork(),
+    "detector": _detector_of,
+    "ecn": lambda connection: Ecn(connection.config.ecn),
+    "flight": lambda connection: Flight(connection.tcb),
+    "frto": lambda _: ForwardRto(),
+    "keepalive": lambda _: KeepAlive(),
+    "pacer": lambda connection: Pacer(connection.tcb),
+    "prr": lambda _: ProportionalRateReduction(),
+    "reassembly": lambda _: Reassembly(),
+    "undo": lambda _: Undo(),
+    "urgent": lambda _: Urgent(),
+    "validation": lambda _: WindowValidation(),
 }
+
+
+def _is_variable(value: object) -> bool:
+    return not isinstance(value, (property, FunctionType, SendBuffer, ReceiveBuffer))
 
 
 class Connection:
@@ -69,130 +106,100 @@ class Connection:
     send_buffer = SendBuffer()
     receive_buffer = ReceiveBuffer()
 
+    host: "Host"
+    config: "TcpConfig"
+    tcb: "Tcb"
+    acks: AckPolicy
+    congestion: "CongestionControl"
+    cork: Cork
+    detector: "LossDetector"
+    ecn: Ecn
+    flight: Flight
     frto: ForwardRto
     keepalive: KeepAlive
+    pacer: Pacer
     prr: ProportionalRateReduction
+    reassembly: Reassembly
     undo: Undo
+    urgent: Urgent
     validation: WindowValidation
 
-    __slots__ = (
-        "__weakref__",
-        "ack_verdict",
-        "acks",
-        "closing",
-        "config",
-        "congestion",
-        "cork",
-        "deadlines",
-        "detector",
-        "duplicates_reported",
-        "ecn",
-        "error",
-        "fast_open",
-        "flight",
-        "frto",
-        "hears_traffic_class",
-        "host",
-        "ip_options",
-        "keepalive",
-        "keepalive_due",
-        "keeps_alive",
-        "listener",
-        "looped",
-        "mss_limit",
-        "mtu_probe",
-        "mtu_report",
-        "number",
-        "out_of_order",
-        "out_of_step_at",
-        "owner",
-        "pacer",
-        "path",
-        "places",
-        "probe_due",
-        "prr",
-        "rate",
-        "rcv",
-        "reassembly",
-        "reports_errors",
-        "reset_why",
-        "retransmit_why",
-        "snd",
-        "soft_error",
-        "syn_why",
-        "tcb",
-        "timeout_option",
-        "timer_handle",
-        "traffic_class_heard",
-        "undo",
-        "urgent",
-        "user_timeout",
-        "validation",
-        "window_probe_due",
-    )
+    # What holds of a connection until something sets it: most keep nearly all of this.
+    owner: Any = None
+    listener: "Listener | None" = None  # passive open; MUST-11
+    looped = False  # both ends are this host
+    error = 0
+    soft_error = 0  # errno of the last ICMP error that was not fatal (MUST-47)
+    reports_errors = True  # the application hears of those (SHLD-20)
+    closing = False  # let go of, but its adapter still holds bytes to send
+    fast_open: "FastOpen | None" = None
+    rate: "RateSampler | None" = None  # where congestion control wants rates
+    timeout_option: "UserTimeoutOption | None" = None
+    mss_limit = NO_LIMIT  # TCP_MAXSEG
+    ip_options: "IpOptions | None" = None  # IP_OPTIONS, or the way a segment came
+    hears_traffic_class = False  # IP_RECVTOS: with every segment, not the SYN's alone
+    mtu_probe: MtuProbe | None = None
+    mtu_report: "IcmpError | None" = None  # a claim that they do not fit
+    urgent_inline = True  # the urgent octet stays in the stream (SO_OOBINLINE)
+    urgent_mark: int | None = None  # its sequence number, until the reader is behind it
+    reset_why: Why | None = None  # a RST must leave
+    retransmit_why = Why.FAST_RETRANSMIT
+    out_of_step_at = -1_000_000  # µs, when a segment that did not fit was answered
+    out_of_order = 0  # segments
+    duplicates_reported = 0  # D-SACKs (RFC 2883)
+    probe_due = False  # a tail loss probe must leave
+    window_probe_due = False
+    keeps_alive = False  # keep-alives are on
+    keepalive_due = False
+    user_timeout = 0  # µs, 0: the configured R2 (MUST-21)
+    ack_verdict = Verdict.ACKNOWLEDGEMENT  # what the last ACK field meant
+    timer_handle: "Handle | None" = None
 
-    def __init__(self, host: "Host", number: int, path: "Path", state: State) -> None:
-        self.host = host
-        self.config = host.config.tcp
-        self.number = number
-        self.tcb = tcb = ffi.gc(lib.tcb_new(number, state, path), lib.tcb_free)
+    def __init__(self, host: "Host", tcb: "Tcb") -> None:
+        """Takes a control block over (`SegmentPath.new_tcb`). Raises MemoryError without one."""
         if tcb == ffi.NULL:
             raise MemoryError
+        self.host = host
+        self.config = host.config.tcp
+        self.tcb = ffi.gc(tcb, lib.tcb_free)
+        self.number: int = tcb.number
         self.path = ffi.addressof(tcb, "path")
         self.snd = ffi.addressof(tcb, "snd")
         self.rcv = ffi.addressof(tcb, "rcv")
-        self.send_buffer.prepare(self)
-        self.receive_buffer.prepare(self)
-        tcb.rto = self.config.initial_rto
-        self.owner: Any = None
-        self.listener: Listener | None = None  # passive open; MUST-11
-        self.looped = host.local.owns(raw(path.dst))  # both ends are this host
-        self.fast_open: FastOpen | None = None
-        self.error = 0
-        self.soft_error = 0  # errno of the last ICMP error that was not fatal (MUST-47)
-        self.reports_errors = True  # the application hears of those (SHLD-20)
-        self.closing = False  # the same, but its adapter still holds bytes to send
         self.deadlines = tcb.deadlines
         self.places = tcb.places
-        self.timer_handle: Handle | None = None
-        self.flight = Flight(tcb)
-        self.reassembly = Reassembly()
-        self.acks = AckPolicy(tcb, self.config.quick_acks)
-        self.detector: LossDetector = WITHOUT_SACK  # until the peer's SYN says otherwise
-        self.congestion: CongestionControl
-        self.rate: RateSampler | None  # where congestion control wants rates
-        self.urgent = Urgent()
-        self.cork = Cork()
-        self.timeout_option: UserTimeoutOption | None = None
-        self.mss_limit = NO_LIMIT  # TCP_MAXSEG
-        self.ip_options: IpOptions | None = None  # IP_OPTIONS, or the way a segment came
-        self.hears_traffic_class = False  # IP_RECVTOS: with every segment, not the SYN's alone
-        self.traffic_class_heard = 0  # DSCP and ECN, as in the octet (MAY-9)
-        self.mtu_probe = None if self.config.mtu_probing == "off" else MtuProbe()
-        self.mtu_report: IcmpError | None = None  # a claim that they do not fit
-        self.pacer = Pacer(tcb)
-        self.use_congestion(self.config.congestion)
-        self.ecn = Ecn(self.config.ecn)
-        self.syn_why: Why | None = None  # a SYN or SYN-ACK must leave
-        self.reset_why: Why | None = None  # a RST must leave
-        self.retransmit_why = Why.FAST_RETRANSMIT
-        self.out_of_step_at = -1_000_000  # µs, when a segment that did not fit was answered
-        self.out_of_order = 0  # segments
-        self.duplicates_reported = 0  # D-SACKs (RFC 2883)
-        self.probe_due = False  # a tail loss probe must leave
-        self.window_probe_due = False
-        self.keeps_alive = False  # keep-alives are on
-        self.keepalive_due = False
-        self.user_timeout = 0  # µs, 0: the configured R2 (MUST-21)
-        self.ack_verdict = Verdict.ACKNOWLEDGEMENT  # what the last ACK field meant
+        if self.config.mtu_probing != "off":
+            self.mtu_probe = MtuProbe()
 
     def __getattr__(self, name: str) -> Any:
         """Makes a part that is asked for the first time."""
         if name not in _ON_DEMAND:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        part = _ON_DEMAND[name]()
+        part = _ON_DEMAND[name](self)
         setattr(self, name, part)
         return part
+
+    def variables(self) -> Iterator[str]:
+        """The names of all that is kept beside the TCB, for those who show it."""
+        yield from _VARIABLES
+
+    @property
+    def syn_why(self) -> Why | None:
+        """Why a SYN or SYN-ACK must leave, or None."""
+        return REASONS.get(self.tcb.syn_due)
+
+    @syn_why.setter
+    def syn_why(self, why: Why | None) -> None:
+        self.tcb.syn_due = lib.WHY_NONE if why is None else NUMBERS[why]
+
+    @property
+    def traffic_class_heard(self) -> int:
+        """DSCP and ECN of what came last, as in the octet (MAY-9)."""
+        return self.tcb.traffic_class_heard
+
+    @traffic_class_heard.setter
+    def traffic_class_heard(self, octet: int) -> None:
+        self.tcb.traffic_class_heard = octet
 
     @property
     def orphan(self) -> bool:
@@ -244,7 +251,7 @@ class Connection:
     @property
     def available(self) -> int:
         """Bytes that can be received at once."""
-        if self.urgent.mark is None:
+        if self.urgent_mark is None:
             return self.tcb.rcv.length
         return self.urgent.readable(self)
 
@@ -360,7 +367,7 @@ class Connection:
             if not self.tcb.fin_received:
                 self._raise_error()
             return b""
-        data = self.receive_buffer.copy(self, self.urgent.skipped(self), length)
+        data = self.receive_buffer.copy(self, self._skipped(), length)
         self._take(length, now)
         return data
 
@@ -371,14 +378,17 @@ class Connection:
             if not self.tcb.fin_received:
                 self._raise_error()
             return 0
-        offset = 0 if self.urgent.mark is None else self.urgent.skipped(self)
-        lib.ring_peek(self.rcv, offset, ffi.from_buffer("uint8_t[]", buffer), length)
+        lib.ring_peek(self.rcv, self._skipped(), ffi.from_buffer("uint8_t[]", buffer), length)
         self._take(length, now)
         return length
 
+    def _skipped(self) -> int:
+        """Bytes at the head of the ring that a read leaves out: an urgent one, or none."""
+        return 0 if self.urgent_mark is None else self.urgent.skipped(self)
+
     def _take(self, length: int, now: int) -> None:
         """Bytes that the application has a copy of leave the ring."""
-        if self.urgent.mark is not None:
+        if self.urgent_mark is not None:
             self.urgent.on_read(self, length)
         lib.ring_consume(self.rcv, length)
         if self.tcb.rcv_automatic:
@@ -393,7 +403,7 @@ class Connection:
         length = min(limit, self.available)
         if not length:
             return b""
-        return self.receive_buffer.copy(self, self.urgent.skipped(self), length)
+        return self.receive_buffer.copy(self, self._skipped(), length)
 
     def shutdown(self, now: int) -> None:
         """No more data from us: a FIN goes behind what is queued (RFC 9293 §3.10.4).
@@ -471,7 +481,8 @@ class Connection:
                 tcb.ssthresh = threshold
         self.rate = self.congestion.rate
         self.flight.on_lost = self.congestion.on_lost if self.rate is not None else None
-        self.pacer.ask(self.congestion.pacing_rate)
+        if self.congestion.pacing_rate or tcb.pacing_rate:
+            self.pacer.ask(self.congestion.pacing_rate)
 
     # What the parts of TCP call.
 
@@ -526,20 +537,16 @@ class Connection:
         """The connection is over: timers stop, memory that nobody reads goes back."""
         self.move(cause, now)
         self.error = self.error or error
-        self.syn_why = None
-        self.host.timers.forget(self)
-        self.give_back_buffers()
-        self.host.metrics.note(self, now)
-        lib.ring_free(self.snd)
-        if self.orphan:
+        host, tcb = self.host, self.tcb
+        tcb.syn_due = lib.WHY_NONE
+        host.timers.let_go(self)
+        host.segment_path.end(tcb)
+        host.metrics.note(self, now)
+        host.forget(self)
+        if tcb.orphan:
             lib.ring_free(self.rcv)
-        self.host.forget(self)
-        self.tell(Ready.CLOSED | (Ready.ERROR if error else Ready(0)))
-
-    def give_back_buffers(self) -> None:
-        """Nothing grows any more: the host's budget is for others."""
-        self.send_buffer.release(self)
-        self.receive_buffer.release(self)
+        else:
+            host.tell(self, _FAILED if error else Ready.CLOSED)
 
     def soft(self, error: int) -> None:
         """Something is wrong with the path, but not with the connection: the application
@@ -566,3 +573,9 @@ class Connection:
         """Publishes an application's call, for those who watch."""
         if self.host.observed:
             self.host.publish(ApplicationCalled(now, self.number, call, detail))
+
+
+_VARIABLES = [
+    *(name for name, value in vars(Connection).items() if name[0] != "_" and _is_variable(value)),
+    *_ON_DEMAND,
+]

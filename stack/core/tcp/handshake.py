@@ -14,6 +14,7 @@ from stack.wire.sequence import MASK, geq, gt
 
 if TYPE_CHECKING:
     from stack._native import Emit, Packet
+    from stack.core.tcp.config import TcpConfig
     from stack.core.tcp.connection import Connection
 
 DEFAULT_MSS = {4: 536, 6: 1220}  # RFC 9293 MUST-15
@@ -43,7 +44,7 @@ def prepare(
     tcb.peer_mss = tcb.snd_mss = DEFAULT_MSS[tcb.path.version]
     config = connection.config
     tcb.wscale_ok = config.window_scaling
-    tcb.rcv_wscale = window.wanted_scale(config.largest_window) if config.window_scaling else 0
+    tcb.rcv_wscale = offered_scale(config)
     tcb.ts_ok = config.timestamps
     tcb.sack_ok = config.sack
     tcb.unacked_since = now
@@ -51,11 +52,16 @@ def prepare(
         connection.timeout_option = UserTimeoutOption(config.r2)
 
 
+def offered_scale(config: "TcpConfig") -> int:
+    """The shift that our SYN or SYN-ACK offers."""
+    return window.wanted_scale(config.largest_window) if config.window_scaling else 0
+
+
 def take_options(connection: "Connection", seg: "Packet", now: int) -> None:
     """Takes what the peer's SYN or SYN-ACK says; an option is on when both sent it."""
     tcb = connection.tcb
     seen = seg.options
-    connection.traffic_class_heard = seg.traffic_class
+    tcb.traffic_class_heard = seg.traffic_class
     tcb.irs = seg.seq
     tcb.rcv_nxt = (seg.seq + 1) & MASK
     # A SYN of ours has announced its window already, counted from here.
@@ -79,6 +85,7 @@ def take_options(connection: "Connection", seg: "Packet", now: int) -> None:
         connection.timeout_option.arrives(connection, seg.user_timeout)
     if tcb.sack_ok:
         connection.detector = Rack(tcb)
+        tcb.rack_end = tcb.rack_fack = tcb.iss
     update_mss(connection)
 
 
@@ -137,11 +144,15 @@ def establish(connection: "Connection", seg: "Packet", cause: Cause, now: int) -
     connection.move(cause, now)
     tcb.snd_una = (tcb.iss + 1) & MASK
     connection.stop_timer(Timer.RETRANSMISSION)
-    connection.syn_why = None
+    tcb.syn_due = lib.WHY_NONE
     _first_rtt(connection, seg, now)
     connection.receive_buffer.begin(connection, now)
     if connection.keeps_alive:
         connection.keepalive.begin(connection, now)
+    connection.congestion.on_mss()
+    connection.pacer.ask(connection.congestion.pacing_rate)
+    if connection.listener is not None:
+        connection.listener.leaves_half_open(connection)
     established(connection, now)
 
 
@@ -151,12 +162,10 @@ def established(connection: "Connection", now: int) -> None:
     connection.host.metrics.begin(connection, now)
     if connection.mtu_probe is not None:
         connection.mtu_probe.on_established(connection, now)
-    connection.congestion.on_mss()
-    connection.pacer.ask(connection.congestion.pacing_rate)
     if tcb.backoff:
         # The SYN was lost: one segment to begin with (RFC 5681 §3.1).
         tcb.cwnd = tcb.snd_mss
-    tcb.backoff = 0
+        tcb.backoff = 0
     if tcb.fin_queued:
         connection.move(Cause.CLOSE, now)
     if connection.listener is None:

@@ -5,12 +5,10 @@ from hashlib import blake2s
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from stack._native import ffi
+from stack._native import ffi, lib
 
 if TYPE_CHECKING:
     from stack._native import Path
-
-MASK = 0xFFFFFFFF
 
 
 _PORTS = Struct("!HH")
@@ -25,23 +23,28 @@ def _hash(keyed: "blake2s", path: "Path", sport: int) -> int:
 
 
 class Secrets:
-    """Keyed hashes of a connection's four-tuple under a secret drawn once per host."""
+    """Keyed hashes of a connection's four-tuple under a secret drawn once per host.
+
+    What every connection needs is SipHash-2-4 in C, where the segment path needs it, too.
+    """
 
     def __init__(self, secret: bytes) -> None:
+        self.raw = ffi.new("struct secrets *")
+        for name, key in (("sequence", self.raw.sequence), ("timestamp", self.raw.timestamp)):
+            derived = blake2s(key=secret, person=name[:8].encode(), digest_size=16).digest()
+            key[0], key[1] = (int.from_bytes(derived[at : at + 8], "big") for at in (0, 8))
         # The key is a block of its own: worked in once, and copied for each hash.
-        self._sequence = blake2s(key=secret, person=b"isn", digest_size=4)
-        self._timestamp = blake2s(key=secret, person=b"tsval", digest_size=4)
         self._port = blake2s(key=secret, person=b"port", digest_size=4)
         self._group = blake2s(key=secret, person=b"group", digest_size=4)
         self._next_port = 0
 
     def initial_sequence(self, path: "Path", now: int) -> int:
         """ISN = M + F(four-tuple, secret), M ticking every 4 µs (RFC 6528 §3)."""
-        return (now // 4 + _hash(self._sequence, path, path.sport)) & MASK
+        return lib.initial_sequence(self.raw, path, now)
 
     def timestamp_offset(self, path: "Path") -> int:
         """Where a connection's timestamp clock starts (RFC 7323 §5.4)."""
-        return _hash(self._timestamp, path, path.sport)
+        return lib.timestamp_offset(self.raw, path)
 
     def spread(self, path: "Path", places: int) -> int:
         """One of so many places, for this four-tuple always the same."""

@@ -13,7 +13,7 @@ from stack.core.why import Verdict, Why
 from stack.wire.address import text
 
 if TYPE_CHECKING:
-    from stack._native import Packet
+    from stack._native import Listening, Packet
     from stack.core.host import Host
     from stack.core.tcp.connection import Connection
 
@@ -43,15 +43,14 @@ class Listener:
         self.address = address
         self.version = version
         self.port = port
-        self._queue = ffi.new("struct accept_queue *")  # what the segment path knows of it
+        self.raw = _raw(address, version, port)
         self.backlog = backlog
         self.owner: Any = None
-        self.configure: Callable[[Connection], None] | None = None
-        """Sets up each connection before its SYN-ACK leaves."""
-        self.half_open: dict[Connection, None] = {}  # a set that keeps its order
+        self._configure: Callable[[Connection], None] | None = None
+        self._shapes_syn_ack = True
         self.closed = False
         self.cookies_until = 0  # µs, when the last SYN cookie is void
-        self.fast_open = fast_open
+        self._fast_open = fast_open
         self.reuse_port = reuse_port
         self._early: set[Connection] = set()  # handed out in SYN-RECEIVED
         self._early_failed: deque[int] = deque()  # µs, when each of those frees its place
@@ -60,11 +59,53 @@ class Listener:
     @property
     def backlog(self) -> int:
         """How many connections may wait to be accepted."""
-        return self._queue.backlog
+        return self.raw.backlog
 
     @backlog.setter
     def backlog(self, places: int) -> None:
-        self._queue.backlog = places
+        self.raw.backlog = places
+
+    @property
+    def configure(self) -> "Callable[[Connection], None] | None":
+        """Sets up each connection before its SYN-ACK leaves."""
+        return self._configure
+
+    @configure.setter
+    def configure(self, configure: "Callable[[Connection], None] | None") -> None:
+        self._configure = configure
+        self.host.listens_otherwise(self)
+
+    @property
+    def fast_open(self) -> int:
+        """How many connections may be handed out before their handshake is over."""
+        return self._fast_open
+
+    @fast_open.setter
+    def fast_open(self, places: int) -> None:
+        self._fast_open = places
+        self.host.listens_otherwise(self)
+
+    @property
+    def half_open(self) -> int:
+        """Connections in SYN-RECEIVED."""
+        return self.raw.half_open
+
+    @property
+    def shapes_syn_ack(self) -> bool:
+        """Whether what `configure` does may be seen in a SYN-ACK: so it is taken for, unless
+        whoever sets it knows better.
+        """
+        return self._shapes_syn_ack
+
+    @shapes_syn_ack.setter
+    def shapes_syn_ack(self, shapes: bool) -> None:
+        self._shapes_syn_ack = shapes
+        self.host.listens_otherwise(self)
+
+    @property
+    def plain(self) -> bool:
+        """Whether every SYN that asks for nothing special gets the same answer."""
+        return not self._fast_open and not (self.configure and self._shapes_syn_ack)
 
     @property
     def local(self) -> tuple[str, int]:
@@ -109,14 +150,15 @@ class Listener:
             self.host.counters.count("ListenOverflows")
             self.host.counters.count("ListenDrops")
             return Verdict.QUEUE_FULL
-        if len(self.half_open) >= self.host.config.tcp.syn_queue:
+        if self.half_open >= self.host.config.tcp.syn_queue:
             if self.host.config.tcp.syn_cookies:
                 return syn_cookies.answer(self, seg, now)
             self.host.counters.count("TCPReqQFull")
             self.host.counters.count("ListenDrops")
             return Verdict.QUEUE_FULL
         connection = self.open(seg, now, above=above)
-        self.half_open[connection] = None
+        connection.tcb.half_open = 1
+        self.raw.half_open += 1
         if self.fast_open and seg.options & lib.OPTION_FAST_OPEN:
             fast_open.answer(self, connection, seg, now)
         connection.syn_why = Why.SYN_ACCEPTED
@@ -132,7 +174,7 @@ class Listener:
         host = self.host
         connection = host.new_connection(host.path_back(syn), State.LISTEN)
         connection.listener = self
-        connection.tcb.accepts = self._queue
+        connection.tcb.listening = self.raw
         connection.move(Cause.SYN, now)
         handshake.prepare(connection, now, above=above, iss=iss)
         if self.configure is not None:
@@ -141,9 +183,15 @@ class Listener:
         connection.ecn.on_syn(syn)
         return connection
 
+    def opened(self, connection: "Connection") -> None:
+        """The segment path has answered a SYN by itself: `connection` is in SYN-RECEIVED."""
+        connection.listener = self
+        if self.configure is not None:
+            self.configure(connection)
+
     def queue_detail(self) -> str:
         """How full the SYN queue is, for the trace."""
-        return f"queue {len(self.half_open)}/{self.host.config.tcp.syn_queue}"
+        return f"queue {self.half_open}/{self.host.config.tcp.syn_queue}"
 
     @property
     def pending(self) -> int:
@@ -163,9 +211,14 @@ class Listener:
 
     def opened_early(self, connection: "Connection") -> None:
         """A connection is handed out before its handshake is over."""
-        self.half_open.pop(connection, None)
+        self.leaves_half_open(connection)
         self._early.add(connection)
         self._hand_out(connection)
+
+    def leaves_half_open(self, connection: "Connection") -> None:
+        """A connection is in SYN-RECEIVED no more, if it was."""
+        self.raw.half_open -= connection.tcb.half_open
+        connection.tcb.half_open = 0
 
     def established(self, connection: "Connection") -> None:
         """The handshake of a connection of ours is complete."""
@@ -173,17 +226,16 @@ class Listener:
         if connection in self._early:
             self._early.remove(connection)
             return
-        self.half_open.pop(connection, None)
         self._hand_out(connection)
 
     def _hand_out(self, connection: "Connection") -> None:
         self._accepted.append(connection)
-        self._queue.waiting = len(self._accepted)
+        self.raw.waiting = len(self._accepted)
         self.host.tell(self, Ready.ACCEPTED)
 
     def dropped(self, connection: "Connection") -> None:
-        """A connection of ours ended before anyone accepted it."""
-        self.half_open.pop(connection, None)
+        """A connection of ours has ended."""
+        self.leaves_half_open(connection)
         if connection in self._early:
             self._early.remove(connection)
             self._early_failed.append(self.host.now + fast_open.FAILED_FOR)
@@ -192,7 +244,7 @@ class Listener:
         """The next established connection, or None."""
         if not self._accepted:
             return None
-        self._queue.waiting -= 1
+        self.raw.waiting -= 1
         return self._accepted.popleft()
 
     def close(self, now: int) -> None:
@@ -201,12 +253,24 @@ class Listener:
             return
         self.closed = True
         self.host.stop_listening(self)
-        for connection in [*self.half_open, *self._accepted]:
+        everyone = self.host.connections.values()
+        half_open = [one for one in everyone if one.listener is self and one.tcb.half_open]
+        for connection in [*half_open, *self._accepted]:
             connection.orphan = True
             if connection.state in (State.CLOSED, State.TIME_WAIT):
                 connection.abort(now)
             else:
                 connection.reset(Why.LISTENER_CLOSED, errno.ECONNABORTED, now)
-        self.half_open.clear()
         self._accepted.clear()
-        self._queue.waiting = 0
+        self.raw.waiting = 0
+
+
+def _raw(address: bytes | None, version: int, port: int) -> "Listening":
+    """What the segment path knows of a listening port."""
+    raw = ffi.new("struct listening *")
+    raw.port = port
+    raw.version = version
+    if address is not None:
+        raw.has_address = 1
+        ffi.memmove(raw.address, address, len(address))
+    return raw

@@ -43,7 +43,6 @@ class Rack:
 
     def __init__(self, tcb: "Tcb") -> None:
         self._tcb = tcb
-        tcb.rack_end = tcb.rack_fack = tcb.iss
         self._latest: Transmission | None = None  # the segment that rack_end is the end of
         self._reordering_seen = False
         self._multiplier = 1  # RACK.reo_wnd_mult

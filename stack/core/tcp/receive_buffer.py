@@ -21,7 +21,8 @@ _ROUNDING = 1 << 14
 _SHORTEST = 1_000  # µs: our timestamps tick no faster
 
 
-def _with_rounding(size: int) -> int:
+def with_rounding(size: int) -> int:
+    """Bytes that may come where windows of `size` bytes are announced."""
     return size + size // 8 + _ROUNDING
 
 
@@ -37,14 +38,6 @@ class ReceiveBuffer:
 
     __slots__ = ()
 
-    def prepare(self, connection: "Connection") -> None:
-        """The connection is new."""
-        config = connection.config
-        size = config.receive_buffer or config.first_receive_buffer
-        connection.tcb.rcv_automatic = config.receive_buffer == 0
-        connection.tcb.rcv_wnd_max = size
-        lib.ring_init(connection.rcv, _with_rounding(size))
-
     def fix(self, connection: "Connection", size: int) -> None:
         """The application sets the size (SO_RCVBUF): it stays. The window scale was agreed
         upon, and with it the most that can be announced; what was announced stays so, too.
@@ -55,7 +48,7 @@ class ReceiveBuffer:
     def _resize(self, connection: "Connection", size: int) -> None:
         tcb = connection.tcb
         tcb.rcv_wnd_max = size
-        tcb.rcv.limit = max(tcb.rcv.limit, _with_rounding(size))
+        tcb.rcv.limit = max(tcb.rcv.limit, with_rounding(size))
 
     def begin(self, connection: "Connection", now: int) -> None:
         """The connection is established: the first measurement begins."""
@@ -111,12 +104,3 @@ class ReceiveBuffer:
         if drawn:
             tcb.rcv_drawn += drawn
             self._resize(connection, tcb.rcv_wnd_max + drawn)
-
-    def release(self, connection: "Connection") -> None:
-        """The connection is over: its share of the budget is free, and nothing grows, though
-        an application may still read.
-        """
-        tcb = connection.tcb
-        connection.host.buffer_memory.give(tcb.rcv_drawn)
-        tcb.rcv_drawn = 0
-        tcb.rcv_automatic = 0

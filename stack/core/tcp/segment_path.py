@@ -5,19 +5,25 @@ native/segments_leave.c), in the same way as `arrive` and `output`, which do all
 While somebody observes the host it stands still, so that every decision is seen.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from stack._native import ffi, lib
+from stack.core.ip.addresses import is_loopback
 from stack.core.ready import Ready
-from stack.core.tcp import handshake, timeouts
+from stack.core.tcp import congestion, handshake, receive_buffer, timeouts
 from stack.core.tcp.ecn import Mode
 from stack.core.tcp.states import Cause
 from stack.core.why import REASONS
 
 if TYPE_CHECKING:
+    from stack._native import Path, Tcb
+    from stack.core.config import HostConfig
     from stack.core.host import Host
+    from stack.core.ip.addresses import LocalAddresses
+    from stack.core.tcp.config import TcpConfig
     from stack.core.tcp.connection import Connection
+    from stack.core.tcp.listener import Listener
     from stack.wire.batch import Inbound, Outbound
 
 _READY_ALL = lib.READY_READABLE | lib.READY_WRITABLE | lib.READY_EOF
@@ -34,22 +40,41 @@ _KNOWN = frozenset(
     }
 )
 _OFFLOAD = lib.LEAVE_OFFLOAD
+_ADDRESS = 16  # bytes
 _REST = 256  # segments_leave returns packets and, above them, what is left to do
 
 
 class SegmentPath:
     """The segment path of one host."""
 
-    __slots__ = ("_config", "_host", "_raw", "enabled")
+    __slots__ = ("_config", "_host", "_kept", "_opens", "_raw", "enabled", "opens")
 
     def __init__(self, host: "Host") -> None:
-        config = host.config.tcp
         self._host = host
-        self._config = config
         self.enabled = host.config.fast_path and bool(lib.segment_path_wanted())
+        self.opens = True
+        """Whether it may begin connections, where all else allows it."""
         self._raw = raw = ffi.new("struct segment_path *")
         raw.flows = host.flows
         raw.budget = host.buffer_memory.raw
+        raw.secrets = host.secrets.raw
+        raw.mtu = host.mtu
+        self._kept = [ffi.from_buffer("uint8_t[]", b"".join(own)) for own in _addresses(host.local)]
+        raw.own, raw.refused = self._kept
+        raw.own_count, raw.refused_count = (len(own) // _ADDRESS for own in self._kept)
+        self.use(host.config)
+
+    def use(self, settings: "HostConfig") -> None:
+        """Takes over the settings of the host, for the connections to come; those that are there
+        keep theirs, which only Python knows from now on.
+        """
+        self._config = config = settings.tcp
+        raw = self._raw
+        for connection in self._host.connections.values():
+            connection.tcb.fast = 0
+        raw.ttl = settings.ttl
+        raw.syn_queue = config.syn_queue
+        raw.initial_rto = config.initial_rto
         raw.minimum_rto = config.minimum_rto
         raw.maximum_rto = config.maximum_rto
         raw.delayed_ack = config.delayed_ack
@@ -58,6 +83,41 @@ class SegmentPath:
         raw.fin_wait_2 = config.fin_wait_2
         raw.initial_window = config.initial_window
         raw.largest_send_buffer = config.largest_send_buffer
+        raw.quick_acks = config.quick_acks
+        raw.send_automatic = config.send_buffer == 0
+        raw.send_buffer = config.send_buffer or config.first_send_buffer
+        raw.receive_automatic = config.receive_buffer == 0
+        raw.receive_buffer = config.receive_buffer or config.first_receive_buffer
+        raw.receive_limit = receive_buffer.with_rounding(raw.receive_buffer)
+        raw.window_scaling = config.window_scaling
+        raw.wscale = handshake.offered_scale(config)
+        raw.timestamps = config.timestamps
+        raw.sack = config.sack
+        self._opens = _opens_plainly(config)
+
+    def next_number(self) -> int:
+        """One more than the highest number that the host has given away."""
+        self._raw.number += 1
+        return self._raw.number
+
+    def new_tcb(self, number: int, state: int, path: "Path") -> "Tcb":
+        """A transmission control block as every connection of the host begins with."""
+        return lib.tcb_new(self._raw, number, state, path)
+
+    def end(self, tcb: "Tcb") -> None:
+        """A connection is over: its timers stop, its buffers are free."""
+        lib.tcb_end(self._raw, tcb)
+
+    def listen(self, port: int, listeners: "Sequence[Listener]") -> None:
+        """Who listens on a port is another one now, or wants other things."""
+        for listener in listeners:
+            lib.port_close(self._raw, listener.raw)
+        if len(listeners) == 1 and listeners[0].plain:
+            lib.port_open(self._raw, listeners[0].raw)
+
+    def leave_port(self, listener: "Listener") -> None:
+        """Somebody listens no more."""
+        lib.port_close(self._raw, listener.raw)
 
     def count(self, inbound: "Inbound") -> None:
         """Counts a batch that arrives while Python does everything."""
@@ -73,6 +133,7 @@ class SegmentPath:
             "TcpOutSegs": raw.segments_out,
             "FastInSegs": raw.segments_in,
             "FastOutSegs": raw.segments_out,
+            "IpInDelivers": raw.syns_in,
         }
 
     # On the way in.
@@ -82,6 +143,8 @@ class SegmentPath:
         is not for it, or their number.
         """
         raw = self._raw
+        if first == 0:
+            raw.opens = self._opens and self.opens and not self._host.path_mtu.known
         index = lib.segments_arrive(raw, inbound.raw, first, now)
         if raw.noted:
             self._hand_up()
@@ -111,8 +174,13 @@ class SegmentPath:
         raw, host = self._raw, self._host
         numbers = ffi.unpack(raw.happened_to, raw.happened_count)
         events = ffi.unpack(raw.happened, raw.happened_count)
-        raw.happened_count = 0
+        opened = 0
+        raw.happened_count = raw.opened_count = 0
         for number, event in zip(numbers, events, strict=True):
+            if event == lib.HAPPENED_OPENED:
+                host.take_in(raw.opened[opened])
+                opened += 1
+                continue
             connection = host.connections[number]
             if event == lib.HAPPENED_READY:
                 host.tell(connection, _READY[connection.tcb.ready])
@@ -159,6 +227,21 @@ class SegmentPath:
         )
 
 
+def _addresses(local: "LocalAddresses") -> tuple[Iterable[bytes], Iterable[bytes]]:
+    """Those that SYNs from the link may be for, and those that none may come from."""
+    return (own for own in local.own if not is_loopback(own)), (*local.own, *local.broadcasts)
+
+
+def _opens_plainly(config: "TcpConfig") -> bool:
+    """Whether a connection that asks for nothing special gets nothing special."""
+    return not (
+        config.mtu_probing != "off"
+        or config.user_timeout_option
+        or config.scaled_window_update
+        or not congestion.begins_plainly(config.congestion)
+    )
+
+
 def _is_common(connection: "Connection") -> bool:
     """Whether nothing about a connection needs what only Python knows. What stands in the TCB
     is for the segment path itself to look at.
@@ -169,14 +252,14 @@ def _is_common(connection: "Connection") -> bool:
         and connection.flight.plain
         and connection.detector.settled
         and not (connection.tcb.retransmissions and connection.undo.watches)
-        and (connection.tcb.state != lib.STATE_SYN_RECEIVED or _opens_plainly(connection))
+        and (connection.tcb.state != lib.STATE_SYN_RECEIVED or _handshakes_plainly(connection))
     )
 
 
-def _opens_plainly(connection: "Connection") -> bool:
+def _handshakes_plainly(connection: "Connection") -> bool:
     return not (
         connection.listener is None
-        or connection.syn_why is not None
+        or connection.tcb.syn_due
         or connection.fast_open is not None
         or connection.keeps_alive
         or connection.config.scaled_window_update

@@ -4,7 +4,6 @@ fast as it may always leaves the next window's data ready (as Linux has it).
 
 from typing import TYPE_CHECKING
 
-from stack._native import lib
 from stack.core.ready import Ready
 from stack.wire.sequence import MASK, gt
 
@@ -19,12 +18,6 @@ class SendBuffer:
     """
 
     __slots__ = ()
-
-    def prepare(self, connection: "Connection") -> None:
-        """The connection is new."""
-        config = connection.config
-        connection.tcb.snd_automatic = config.send_buffer == 0
-        lib.ring_init(connection.snd, config.send_buffer or config.first_send_buffer)
 
     def fix(self, connection: "Connection", size: int) -> None:
         """The application sets the size (SO_SNDBUF): it stays. What was taken stays taken."""
@@ -63,10 +56,3 @@ class SendBuffer:
             connection.tell(Ready.WRITABLE)
         connection.wants_output()
         return dropped
-
-    def release(self, connection: "Connection") -> None:
-        """The connection is over: its share of the budget is free, and nothing grows."""
-        tcb = connection.tcb
-        connection.host.buffer_memory.give(tcb.snd_drawn)
-        tcb.snd_drawn = 0
-        tcb.snd_automatic = 0

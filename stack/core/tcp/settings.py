@@ -99,7 +99,7 @@ def _receive_buffer(connection: "Connection", size: int) -> None:
 
 
 def _urgent_inline(connection: "Connection", on: bool) -> None:
-    connection.urgent.inline = on
+    connection.urgent_inline = on
 
 
 def _traffic_class(version: int) -> Callable[["Connection", int], None]:

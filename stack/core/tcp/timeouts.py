@@ -3,7 +3,6 @@
 import errno
 from typing import TYPE_CHECKING
 
-from stack._native import lib
 from stack.core.events import TimerExpired
 from stack.core.tcp import fast_open_client, mtu_reports, recovery, rtt
 from stack.core.tcp.rack import Rack
@@ -185,11 +184,10 @@ def _time_wait(connection: "Connection", now: int) -> None:
 
 def enter_time_wait(connection: "Connection", now: int) -> None:
     """Waits 2 MSL, so that a repeated FIN is still answered (MUST-13)."""
-    connection.host.timers.forget(connection)
+    connection.host.timers.let_go(connection)
+    connection.host.segment_path.end(connection.tcb)
     connection.start_timer(Timer.TIME_WAIT, now + connection.config.time_wait)
-    connection.give_back_buffers()
     connection.host.metrics.note(connection, now)
-    lib.ring_free(connection.snd)
     connection.host.enters_time_wait(connection, now)
 
 

@@ -32,16 +32,15 @@ _POINTER_MAX = 0xFFFF
 class Urgent:
     """The urgent state of one connection.
 
-    `sending`: up to snd_up our data is urgent. `mark`: sequence number of the peer's last
-    urgent octet, None once that is behind the reader. `inline`: it stays in the stream.
+    `sending`: up to snd_up our data is urgent. Of the connection's own, which is asked with
+    every read, `urgent_mark` is the sequence number of the peer's last urgent octet, None once
+    that is behind the reader, and with `urgent_inline` it stays in the stream.
     """
 
-    __slots__ = ("_fetched", "inline", "mark", "sending")
+    __slots__ = ("_fetched", "sending")
 
     def __init__(self) -> None:
         self.sending = False
-        self.inline = True
-        self.mark: int | None = None
         self._fetched = False  # the octet was given to the application out of band
 
     # Sending.
@@ -82,11 +81,11 @@ class Urgent:
         last = (seg.seq + seg.urgent - 1) & MASK
         if tcb.state not in RECEIVING or sub(last, _read_up_to(connection)) < 0:
             return
-        if self.mark is not None:
-            if sub(last, self.mark) <= 0:
+        if connection.urgent_mark is not None:
+            if sub(last, connection.urgent_mark) <= 0:
                 return
             self._give_way(connection)
-        self.mark = last
+        connection.urgent_mark = last
         self._fetched = False
         tcb.rcv_up = (last + 1) & MASK
         connection.tell(Ready.URGENT)
@@ -95,45 +94,47 @@ class Urgent:
         """A newer mark comes: the octet at the old one is missed in the stream only where
         the reader stands at it already.
         """
-        if not self.inline and self._is_at_head(connection):
+        if not connection.urgent_inline and self._is_at_head(connection):
             lib.ring_consume(connection.rcv, 1)
 
     def _is_at_head(self, connection: "Connection") -> bool:
-        return self.mark == _read_up_to(connection) and connection.tcb.rcv.length > 0
+        return connection.urgent_mark == _read_up_to(connection) and connection.tcb.rcv.length > 0
 
     def readable(self, connection: "Connection") -> int:
         """Bytes that one read may take: it stops in front of the mark, and the next goes on
         behind it.
         """
         length: int = connection.tcb.rcv.length
-        if self.mark is None:
+        if connection.urgent_mark is None:
             return length
-        ahead = sub(self.mark, _read_up_to(connection))
+        ahead = sub(connection.urgent_mark, _read_up_to(connection))
         if ahead:
             return min(length, ahead)
-        return length if self.inline or not length else length - 1
+        return length if connection.urgent_inline or not length else length - 1
 
     def skipped(self, connection: "Connection") -> int:
         """1 when the next read leaves out the octet at the head of the ring, else 0."""
-        return int(not self.inline and self._is_at_head(connection))
+        return int(not connection.urgent_inline and self._is_at_head(connection))
 
     def on_read(self, connection: "Connection", length: int) -> None:
         """The application is about to read `length` bytes, which `readable` allowed."""
         if self.skipped(connection):
             lib.ring_consume(connection.rcv, 1)
-            self.mark = None
-        elif length and self.mark == _read_up_to(connection):
-            self.mark = None
+            connection.urgent_mark = None
+        elif length and connection.urgent_mark == _read_up_to(connection):
+            connection.urgent_mark = None
 
     def remaining(self, connection: "Connection") -> int:
         """Bytes of urgent data not yet read, with those still to come (MUST-33)."""
-        if self.mark is None:
+        if connection.urgent_mark is None:
             return 0
         return sub(connection.tcb.rcv_up, _read_up_to(connection))
 
     def at_mark(self, connection: "Connection") -> bool:
         """Whether the next byte to read is the last urgent one: what SIOCATMARK answers."""
-        return self.mark is not None and self.mark == _read_up_to(connection)
+        return connection.urgent_mark is not None and connection.urgent_mark == _read_up_to(
+            connection
+        )
 
     def fetch(self, connection: "Connection", *, keep: bool) -> bytes:
         """The octet at the mark, out of band; `keep` leaves it to be fetched again.
@@ -141,10 +142,10 @@ class Urgent:
         Raises OSError: EINVAL when there is none (or it is inline), EAGAIN when it was
         announced and has not come.
         """
-        if self.inline or self.mark is None or self._fetched:
+        if connection.urgent_inline or connection.urgent_mark is None or self._fetched:
             raise system_error(errno.EINVAL)
         octet = ffi.new("uint8_t[]", 1)
-        offset = sub(self.mark, _read_up_to(connection))
+        offset = sub(connection.urgent_mark, _read_up_to(connection))
         if not lib.ring_peek(connection.rcv, offset, octet, 1):
             if connection.tcb.fin_received or connection.tcb.state == State.CLOSED:
                 return b""

@@ -253,10 +253,11 @@ def _noted(one: Input, original: Callable[..., Any]) -> Callable[..., Any]:
 def _noted_attribute(one: Input) -> property:
     """An attribute that notes what it is set to."""
     number = _NUMBERS[one.title]
-    slot = getattr(one.of, one.name, None)  # where the class has slots
+    begin = getattr(one.of, one.name, None)  # what it is until it is set, or its descriptor
+    slot = begin if hasattr(begin, "__set__") else None
 
     def get(self: Any) -> Any:
-        return slot.__get__(self) if slot is not None else self.__dict__[one.name]
+        return slot.__get__(self) if slot is not None else self.__dict__.get(one.name, begin)
 
     def put(self: Any, value: Any) -> None:
         recorder = _recorder_of(self)
@@ -284,15 +285,12 @@ def _recording(kind: type[_T]) -> type[_T]:
 class RecordingConnection(Connection):
     """A connection of a host that is recorded."""
 
-    __slots__ = ()
-
 
 @_recording
 class RecordingListener(Listener):
     """A listener of a host that is recorded."""
 
     def __init__(self, host: Host, *args: Any, **given: Any) -> None:
-        self._configure: Callable[[Connection], None] | None = None
         assert isinstance(host, RecordingHost)
         self.number = host.recorder.next_number()
         super().__init__(host, *args, **given)
@@ -309,6 +307,7 @@ class RecordingListener(Listener):
             recorder.called(_NUMBERS["Listener.configure="], self, (configure,), {})
             recorder.returned(None)
         self._configure = configure
+        self.host.listens_otherwise(self)
 
     def _configure_noted(self, connection: Connection) -> None:
         assert self._configure is not None

@@ -45,10 +45,10 @@ HOST = Surface(
         " listen open_udp unbound_udp connect publish close"
     ),
     assigned=("offload", "config"),
-    asks=("addresses", "next_wake", "listener_for", "path_back", "observe"),
+    asks=("addresses", "config", "next_wake", "listener_for", "path_back", "observe"),
     parts=_names(
         "connection_class listener_class endpoint_class next_number new_connection forget"
-        " enters_time_wait stop_listening segment_without_connection refuse reply_segment"
+        " take_in enters_time_wait stop_listening listens_otherwise segment_without_connection refuse reply_segment"
         " send_whole in_pieces reply identify tell"
     ),
 )
@@ -61,10 +61,11 @@ CONNECTION = Surface(
     assigned=("nodelay", "reports_errors", "owner"),
     asks=_names(
         "state version local remote remote_packed available urgent_remaining at_mark eof"
+        " syn_why traffic_class_heard variables"
         " send_space send_queued nodelay orphan info peek timestamp"
     ),
     parts=_names(
-        "wants_output may_go_on start_timer stop_timer on_timer move reset finish give_back_buffers soft"
+        "wants_output may_go_on start_timer stop_timer on_timer move reset finish soft"
         " tell cwnd_changed note_call"
     ),
 )
@@ -72,8 +73,13 @@ LISTENER = Surface(
     Listener,
     calls=("accept", "close"),
     assigned=("backlog", "fast_open", "configure"),
-    asks=("backlog", "local", "conflicts", "takes", "queue_detail", "pending", "full"),
-    parts=("arrives", "open", "fast_open_room", "opened_early", "established", "dropped"),
+    asks=_names(
+        "backlog local conflicts takes queue_detail pending full half_open fast_open plain"
+        " shapes_syn_ack configure"
+    ),
+    parts=_names(
+        "arrives open opened fast_open_room opened_early leaves_half_open established dropped"
+    ),
 )
 ENDPOINT = Surface(
     UdpEndpoint,

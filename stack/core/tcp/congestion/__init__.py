@@ -17,6 +17,13 @@ ALGORITHMS: dict[str, type[CongestionControl]] = {
 }
 
 
+def begins_plainly(name: str) -> bool:
+    """Whether the algorithm's first window is the one that all have, and it has no need to see
+    a connection before data is acknowledged.
+    """
+    return ALGORITHMS.get(name) in (Reno, Cubic)
+
+
 def create(name: str, tcb: "Tcb", initial_window: int) -> CongestionControl:
     """The algorithm `name` for a connection; `initial_window` is in segments.
 
