@@ -19,6 +19,7 @@ SOURCES = (
     "segments_arrive.c",
     "segments_leave.c",
     "segments_open.c",
+    "timers.c",
     "tun.c",
     "line.c",
     "hop.c",

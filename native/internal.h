@@ -123,7 +123,6 @@ static inline uint32_t timestamp(const struct tcb *t, int64_t now)
 
 /* Nothing of the connection needs a decision: no recovery, no closed window. */
 int is_quiet(const struct tcb *t);
-void timer_start(struct segment_path *path, struct tcb *t, uint32_t timer, int64_t deadline);
 void arm_retransmission(struct segment_path *path, struct tcb *t, int64_t now);
 void arm_loss_probe(struct segment_path *path, struct tcb *t, int64_t now);
 void wants_output(struct segment_path *path, struct tcb *t);

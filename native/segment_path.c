@@ -1,4 +1,4 @@
-/* What both directions of the segment path share: timers, and what is noted for Python. */
+/* What all of the segment path shares: timers, and what is noted for Python. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -33,22 +33,6 @@ int is_quiet(const struct tcb *t)
            t->deadlines[TIMER_PERSIST] == 0;
 }
 
-/* Lazily, as core.timers has it: a timer that moves later keeps its place in the queue. */
-void timer_start(struct segment_path *path, struct tcb *t, uint32_t timer, int64_t deadline)
-{
-    uint32_t at = path->timer_count;
-
-    t->deadlines[timer] = deadline;
-    if (t->places[timer] != 0 && t->places[timer] <= deadline)
-        return;
-    t->places[timer] = deadline;
-    path->timer_owners[at] = t->number;
-    path->timer_names[at] = timer;
-    path->timer_deadlines[at] = deadline;
-    path->timer_count++;
-    path->noted++;
-}
-
 void wants_output(struct segment_path *path, struct tcb *t)
 {
     if (t->in_output)
@@ -77,7 +61,7 @@ void arm_retransmission(struct segment_path *path, struct tcb *t, int64_t now)
 {
     int64_t rto = t->rto < path->maximum_rto ? t->rto : path->maximum_rto;
 
-    timer_start(path, t, TIMER_RETRANSMISSION, now + rto);
+    timer_start(path->timers, t, TIMER_RETRANSMISSION, now + rto);
 }
 
 /* RFC 8985 §7.2: with SACK, while something is in flight, which the caller sees to, and never
@@ -94,7 +78,7 @@ void arm_loss_probe(struct segment_path *path, struct tcb *t, int64_t now)
         timeout += path->probe_delayed_ack;
     if (now + timeout > t->deadlines[TIMER_RETRANSMISSION])
         timeout = t->deadlines[TIMER_RETRANSMISSION] - now;
-    timer_start(path, t, TIMER_LOSS_PROBE, now + timeout);
+    timer_start(path->timers, t, TIMER_LOSS_PROBE, now + timeout);
 }
 
 void segment_path_count(struct segment_path *path, const struct batch *b)

@@ -232,7 +232,7 @@ static void fin_acknowledged(struct segment_path *path, struct tcb *t, int64_t n
     if (t->state == STATE_FIN_WAIT_1) {
         t->state = STATE_FIN_WAIT_2;
         if (t->orphan)
-            timer_start(path, t, TIMER_TIME_WAIT, now + path->fin_wait_2);
+            timer_start(path->timers, t, TIMER_TIME_WAIT, now + path->fin_wait_2);
     } else { /* LAST-ACK: in other states our FIN is not in flight, or Python's */
         give_back_buffers(path, t);
         t->fast = 0;
@@ -317,7 +317,7 @@ static void acknowledge_text(struct segment_path *path, struct tcb *t, uint32_t 
         t->ack_quick--;
         ack_now(path, t, WHY_QUICK_ACK);
     } else if (t->deadlines[TIMER_DELAYED_ACK] == 0) {
-        timer_start(path, t, TIMER_DELAYED_ACK, now + path->delayed_ack);
+        timer_start(path->timers, t, TIMER_DELAYED_ACK, now + path->delayed_ack);
     }
 }
 

@@ -118,7 +118,7 @@ static int is_paced(struct departure *d)
         return 0;
     if (t->pacing_next > d->now) {
         t->pacing_waits = 1;
-        timer_start(d->path, t, TIMER_PACING, t->pacing_next);
+        timer_start(d->path->timers, t, TIMER_PACING, t->pacing_next);
         return 1;
     }
     t->pacing_burst_end = d->now + QUANTUM;

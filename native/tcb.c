@@ -42,8 +42,7 @@ struct tcb *tcb_new(const struct segment_path *host, uint32_t number, uint32_t s
 
 void tcb_end(struct segment_path *path, struct tcb *t)
 {
-    memset(t->deadlines, 0, sizeof t->deadlines);
-    memset(t->places, 0, sizeof t->places);
+    timers_let_go(t);
     give_back_buffers(path, t);
     ring_free(&t->snd);
 }
@@ -52,6 +51,7 @@ void tcb_free(struct tcb *t)
 {
     if (t == NULL)
         return;
+    timers_let_go(t);
     sent_free(&t->sent);
     ring_free(&t->snd);
     ring_free(&t->rcv);

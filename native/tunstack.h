@@ -415,7 +415,7 @@ struct tcb {
     uint32_t ready; /* what the application must hear of the batch at hand */
 
     /* Timers: when each runs out, 0 when it is off, and the place that it has in the host's
-     * queue, which may be an earlier one (core.timers). µs. */
+     * queue, which may be an earlier one. µs. */
     int64_t deadlines[TIMER_COUNT];
     int64_t places[TIMER_COUNT];
 
@@ -432,9 +432,31 @@ struct tcb {
     struct ring rcv; /* first byte: the next the application reads */
 
     struct listening *listening; /* of the listener that opened it; NULL: none did */
+    struct timer_handle *timers; /* what its places in the queue know it by; NULL: nothing yet */
 };
 
 void tcb_free(struct tcb *t);
+
+/* ---- timers ---------------------------------------------------------------
+ *
+ * A queue of all timers of a host. Times are in µs, above 0. */
+struct timer_handle;
+struct timer_queue;
+struct timer_queue *timer_queue_new(void);
+void timer_queue_free(struct timer_queue *q);
+/* (Re)starts a timer to run out at `deadline`; to stop it, set its deadline to 0. Returns 1, or
+ * 0 when memory ran out: then it has no place in the queue until it is started again. */
+int timer_start(struct timer_queue *q, struct tcb *t, uint32_t timer, int64_t deadline);
+/* Stops all timers of a connection; its places in the queue go as they come up. */
+void timers_let_go(struct tcb *t);
+/* When the earliest timer runs out; 0: none does. */
+int64_t timer_next(struct timer_queue *q);
+/* No later than that, and found with less work; 0 when the queue is empty. */
+int64_t timer_earliest(const struct timer_queue *q);
+/* How many places the queue has: some for timers that moved or stopped. */
+uint32_t timer_places(const struct timer_queue *q);
+/* Takes the earliest timer out if it is due: whose it was (NULL: none is), and which. */
+struct tcb *timer_due(struct timer_queue *q, int64_t now, uint32_t *timer);
 
 /* ---- building ----------------------------------------------------------- */
 
@@ -548,7 +570,6 @@ struct budget {
     int64_t left;
 };
 
-#define NOTED_TIMERS_MAX 192 /* three for each packet of a batch */
 #define HAPPENED_MAX 128     /* two for each packet */
 
 #define PORT_BUCKETS 64
@@ -569,6 +590,7 @@ struct secrets {
 /* The segment path of one host, and what it has noted for Python since that looked last. */
 struct segment_path {
     struct flow_table *flows;
+    struct timer_queue *timers;
     struct budget *budget;
     const struct secrets *secrets;
     uint32_t number; /* of the newest connection or endpoint of the host */
@@ -617,11 +639,6 @@ struct segment_path {
     uint32_t opened_count;
     uint32_t sending_count;
     uint32_t sampled_count;
-    /* Timers that need a place in the queue. */
-    uint32_t timer_owners[NOTED_TIMERS_MAX];
-    uint32_t timer_names[NOTED_TIMERS_MAX];
-    int64_t timer_deadlines[NOTED_TIMERS_MAX];
-    uint32_t timer_count;
     uint32_t noted; /* the counts together: 0 when there is nothing to look at */
 
     /* Since the host was made: packets of all batches, and segments that were finished here. */

@@ -247,6 +247,10 @@ class Tcb:
     snd: Ring
     rcv: Ring
     listening: Listening
+    timers: TimerHandle
+
+class TimerHandle: ...
+class TimerQueue: ...
 
 class Emit:
     seq: int
@@ -296,6 +300,7 @@ class Secrets:
 
 class SegmentPath:
     flows: FlowTable
+    timers: TimerQueue
     budget: Budget
     secrets: Secrets
     number: int
@@ -336,10 +341,6 @@ class SegmentPath:
     opened_count: int
     sending_count: int
     sampled_count: int
-    timer_owners: _IntArray
-    timer_names: _IntArray
-    timer_deadlines: _IntArray
-    timer_count: int
     noted: int
     packets_in: int
     octets_in: int
@@ -437,7 +438,6 @@ class _Lib:
     READY_READABLE: int
     READY_WRITABLE: int
     READY_EOF: int
-    NOTED_TIMERS_MAX: int
     HAPPENED_MAX: int
     PORT_BUCKETS: int
     HAPPENED_READY: int
@@ -487,6 +487,14 @@ class _Lib:
     def sent_pop(self, q: Sent, base: int, una: int, out: Transmission, /) -> int: ...
     def sent_at(self, q: Sent, index: int, /) -> Transmission: ...
     def tcb_free(self, t: Tcb, /) -> None: ...
+    def timer_queue_new(self, /) -> TimerQueue: ...
+    def timer_queue_free(self, q: TimerQueue, /) -> None: ...
+    def timer_start(self, q: TimerQueue, t: Tcb, timer: int, deadline: int, /) -> int: ...
+    def timers_let_go(self, t: Tcb, /) -> None: ...
+    def timer_next(self, q: TimerQueue, /) -> int: ...
+    def timer_earliest(self, q: TimerQueue, /) -> int: ...
+    def timer_places(self, q: TimerQueue, /) -> int: ...
+    def timer_due(self, q: TimerQueue, now: int, timer: Bytes, /) -> Tcb: ...
     def outgoing_tcp(
         self, out: Outgoing, path: Path, e: Emit, ring: Ring, offset: int, n: int, /
     ) -> int: ...

@@ -27,7 +27,8 @@ static void begin(struct world *w, struct input *in)
     memset(w, 0, sizeof *w);
     w->now = 1000000;
     w->path.flows = flow_table_new(key);
-    PROMISE(w->path.flows != NULL);
+    w->path.timers = timer_queue_new();
+    PROMISE(w->path.flows != NULL && w->path.timers != NULL);
     w->path.budget = &w->budget;
     w->path.secrets = &w->secrets;
     w->path.own = w->path.refused = w->own[0];
@@ -65,6 +66,7 @@ static void end(struct world *w)
     }
     PROMISE(flow_count(w->path.flows) == 0);
     flow_table_free(w->path.flows);
+    timer_queue_free(w->path.timers);
 }
 
 /* From few peers, so that some come twice. */
@@ -135,7 +137,7 @@ static void take_in(struct world *w)
         w->open[w->count++] = t;
     }
     w->path.opened_count = w->path.happened_count = w->path.sending_count = 0;
-    w->path.timer_count = w->path.noted = 0;
+    w->path.noted = 0;
 }
 
 static void check_counts(const struct world *w)
@@ -184,7 +186,7 @@ static void transmit(struct world *w, struct tcb *t)
         if (p.flags == (FLAG_SYN | FLAG_ACK))
             PROMISE(p.seq == t->iss && p.ack == t->rcv_nxt && p.mss == t->rcv_mss);
     }
-    w->path.timer_count = w->path.noted = 0;
+    w->path.noted = 0;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)

@@ -10,6 +10,7 @@ struct world {
     struct segment_path path;
     struct budget budget;
     struct flow_table *flows;
+    struct timer_queue *timers;
     struct batch batch;
     struct tcb t;
     struct outgoing out[ROOM_MAX];
@@ -64,8 +65,10 @@ static void begin(struct world *w, struct input *in)
 
     memset(w, 0, sizeof *w);
     w->flows = flow_table_new(key);
-    PROMISE(w->flows != NULL);
+    w->timers = timer_queue_new();
+    PROMISE(w->flows != NULL && w->timers != NULL);
     w->path.flows = w->flows;
+    w->path.timers = w->timers;
     w->path.budget = &w->budget;
     w->path.minimum_rto = 200000;
     w->path.maximum_rto = 60000000;
@@ -92,6 +95,8 @@ static void forget_packets(struct world *w)
 static void end(struct world *w)
 {
     forget_packets(w);
+    timers_let_go(&w->t);
+    timer_queue_free(w->timers);
     sent_free(&w->t.sent);
     ring_free(&w->t.snd);
     ring_free(&w->t.rcv);
@@ -135,13 +140,9 @@ static void check_notes(const struct world *w)
         told += path->happened[i] == HAPPENED_READY;
     PROMISE(told == (t->ready != 0) && path->sending_count == t->in_output);
     PROMISE(path->sampled_count == (t->sample_acks != 0));
-    PROMISE(path->timer_count <= NOTED_TIMERS_MAX);
-    for (i = 0; i < path->timer_count; i++)
-        PROMISE(path->timer_owners[i] == NUMBER && path->timer_names[i] < TIMER_COUNT);
     for (i = 0; i < TIMER_COUNT; i++)
         PROMISE(t->deadlines[i] == 0 || (t->places[i] != 0 && t->places[i] <= t->deadlines[i]));
-    PROMISE(path->noted == path->happened_count + path->sending_count + path->sampled_count +
-                               path->timer_count);
+    PROMISE(path->noted == path->happened_count + path->sending_count + path->sampled_count);
 }
 
 static void check(const struct world *w, uint32_t rcv_adv_before)
@@ -220,7 +221,7 @@ static void receive(struct world *w, struct input *in)
 static void take_up_notes(struct world *w)
 {
     w->path.happened_count = w->path.sending_count = w->path.sampled_count = 0;
-    w->path.timer_count = w->path.noted = 0;
+    w->path.noted = 0;
     w->t.ready = w->t.in_output = 0;
     w->t.sample_acks = w->t.sample_rtts = 0;
     w->t.sample_acked = 0;

@@ -12,10 +12,12 @@ struct bench {
     struct segment_path path;
     struct budget budget;
     struct flow_table *flows;
+    struct timer_queue *timers;
     struct batch *batch;
     struct tcb *t; /* the first of the connections, which most tests are about */
     struct tcb *all[BATCH_PACKETS];
     uint32_t count;
+    uint32_t places_before; /* in the queue of timers, when notes were forgotten last */
 };
 
 /* Sequence numbers that wrap within a few segments; a window, a cwnd and rings with room. */
@@ -59,10 +61,12 @@ static inline void bench_init(struct bench *b)
 
     memset(b, 0, sizeof *b);
     b->flows = flow_table_new(secret);
+    b->timers = timer_queue_new();
     b->batch = batch_new();
-    CHECK(b->flows != NULL && b->batch != NULL);
+    CHECK(b->flows != NULL && b->timers != NULL && b->batch != NULL);
     b->budget.left = 1 << 20;
     b->path.flows = b->flows;
+    b->path.timers = b->timers;
     b->path.budget = &b->budget;
     b->path.minimum_rto = 200000;
     b->path.maximum_rto = 60000000;
@@ -85,13 +89,11 @@ static inline void bench_free(struct bench *b)
     while (b->count > 0) {
         struct tcb *t = b->all[--b->count];
 
-        sent_free(&t->sent);
-        ring_free(&t->snd);
-        ring_free(&t->rcv);
-        free(t);
+        tcb_free(t);
     }
     batch_free(b->batch);
     flow_table_free(b->flows);
+    timer_queue_free(b->timers);
 }
 
 /* As if Python had taken up what was noted. */
@@ -100,12 +102,18 @@ static inline void forget_notes(struct bench *b)
     uint32_t i;
 
     b->path.happened_count = b->path.sending_count = b->path.sampled_count = 0;
-    b->path.timer_count = b->path.noted = 0;
+    b->path.noted = 0;
+    b->places_before = timer_places(b->timers);
     for (i = 0; i < b->count; i++) {
         b->all[i]->in_output = 0;
         b->all[i]->ready = 0;
         b->all[i]->sample_acks = 0;
     }
+}
+
+static inline uint32_t new_places(const struct bench *b)
+{
+    return timer_places(b->timers) - b->places_before;
 }
 
 /* The segment that a connection expects next, with so much text, in memory of just that

@@ -237,13 +237,12 @@ static void text_is_acknowledged_by_the_policy(void)
     packet_add(&b, b.t, 400);
     CHECK(arrive(&b, NOW) == 1);
     CHECK(b.t->ack_due == WHY_NONE && b.t->in_output == 0 && b.path.sending_count == 0);
-    CHECK(b.t->deadlines[TIMER_DELAYED_ACK] == NOW + 40000 && b.path.timer_count == 1);
-    CHECK(b.path.timer_owners[0] == 1 && b.path.timer_names[0] == TIMER_DELAYED_ACK);
-    CHECK(b.path.timer_deadlines[0] == NOW + 40000);
+    CHECK(b.t->deadlines[TIMER_DELAYED_ACK] == NOW + 40000 && new_places(&b) == 1);
+    CHECK(b.t->places[TIMER_DELAYED_ACK] == NOW + 40000);
 
     packet_add(&b, b.t, 600); /* a full segment together, and no more */
     CHECK(arrive(&b, NOW + 9) == 1 && b.t->ack_due == WHY_NONE && b.t->ack_full_size == MSS);
-    CHECK(b.t->deadlines[TIMER_DELAYED_ACK] == NOW + 40000 && b.path.timer_count == 1);
+    CHECK(b.t->deadlines[TIMER_DELAYED_ACK] == NOW + 40000 && new_places(&b) == 1);
     packet_add(&b, b.t, 1);
     CHECK(arrive(&b, NOW + 9) == 1 && b.t->ack_due == WHY_SECOND_SEGMENT);
     packet_add(&b, b.t, 1); /* the first reason stays, and it is noted once */
@@ -312,14 +311,14 @@ static void a_batch_of_as_many_connections_is_noted(void)
     }
     CHECK(arrive(&b, NOW) == BATCH_PACKETS);
     CHECK(b.path.happened_count == BATCH_PACKETS && b.path.sending_count == BATCH_PACKETS);
-    CHECK(b.path.sampled_count == BATCH_PACKETS && b.path.timer_count == NOTED_TIMERS_MAX);
-    CHECK(b.path.noted == 3 * BATCH_PACKETS + NOTED_TIMERS_MAX);
+    CHECK(b.path.sampled_count == BATCH_PACKETS && new_places(&b) == 3 * BATCH_PACKETS);
+    CHECK(b.path.noted == 3 * BATCH_PACKETS);
     for (i = 0; i < BATCH_PACKETS; i++) {
         CHECK(b.path.happened_to[i] == i + 1 && b.path.sending[i] == i + 1);
-        CHECK(b.path.sampled[i] == i + 1 && b.path.timer_owners[3 * i + 2] == i + 1);
-        CHECK(b.path.timer_names[3 * i] == TIMER_RETRANSMISSION);
-        CHECK(b.path.timer_names[3 * i + 1] == TIMER_LOSS_PROBE);
-        CHECK(b.path.timer_names[3 * i + 2] == TIMER_DELAYED_ACK);
+        CHECK(b.path.sampled[i] == i + 1);
+        CHECK(b.all[i]->places[TIMER_RETRANSMISSION] == b.all[i]->deadlines[TIMER_RETRANSMISSION]);
+        CHECK(b.all[i]->places[TIMER_LOSS_PROBE] == b.all[i]->deadlines[TIMER_LOSS_PROBE]);
+        CHECK(b.all[i]->places[TIMER_DELAYED_ACK] == NOW + 40000);
     }
     CHECK(b.path.segments_in == BATCH_PACKETS);
     bench_free(&b);
@@ -335,7 +334,7 @@ static void a_batch_of_one_connection_is_noted_once(void)
         packet_add(&b, b.t, 100)->seq += 100 * i;
     CHECK(arrive(&b, NOW) == BATCH_PACKETS && b.t->bytes_received == 6400);
     CHECK(b.path.happened_count == 1 && b.path.sending_count == 1 && b.path.sampled_count == 0);
-    CHECK(b.path.timer_count == 1 && b.path.noted == 3);
+    CHECK(new_places(&b) == 1 && b.path.noted == 2);
     bench_free(&b);
 }
 

@@ -145,7 +145,7 @@ static void without_memory_nothing_leaves(void)
     memory_is_out = 1;
     CHECK(segments_leave(&b.path, b.t, out, 0, 0, NOW) == LEAVE_PYTHON * 256);
     memory_is_out = 0;
-    CHECK(flight_size(b.t) == 0 && b.t->segments_out == 0 && b.path.timer_count == 0);
+    CHECK(flight_size(b.t) == 0 && b.t->segments_out == 0 && new_places(&b) == 0);
     CHECK(sent_now(&b, 0, NOW) == 1);
     bench_free(&b);
 }
@@ -211,7 +211,7 @@ static void text_leaves_in_full_segments_and_the_last_is_pushed(void)
     CHECK(b.t->deadlines[TIMER_DELAYED_ACK] == 0 && b.t->last_ack_sent == b.t->rcv_nxt);
     CHECK(b.t->last_sent_at == NOW && b.t->una_at_send == una && b.t->unacked_since == NOW);
     CHECK(b.t->flight_before == 2345 && b.t->cwnd_limited == 0);
-    CHECK(b.t->deadlines[TIMER_RETRANSMISSION] == NOW + rto && b.path.timer_count == 1);
+    CHECK(b.t->deadlines[TIMER_RETRANSMISSION] == NOW + rto && new_places(&b) == 1);
     CHECK(b.t->deadlines[TIMER_LOSS_PROBE] == 0); /* no round trip was measured yet */
     bench_free(&b);
 }
@@ -248,7 +248,7 @@ static void timers_run_with_what_left(void)
     CHECK(sent_now(&b, 0, NOW + 5) == 1);
     CHECK(b.t->deadlines[TIMER_LOSS_PROBE] == NOW + 5 + 60000);
     CHECK(b.t->deadlines[TIMER_RETRANSMISSION] == NOW + b.t->rto); /* it runs already */
-    CHECK(b.t->unacked_since == NOW && b.path.timer_count == 3);
+    CHECK(b.t->unacked_since == NOW && new_places(&b) == 3);
     b.path.maximum_rto = 500;
     b.t->deadlines[TIMER_RETRANSMISSION] = 0;
     write_text(b.t, 1000);
@@ -272,7 +272,7 @@ static void an_acknowledgement_leaves_alone_when_no_text_carries_it(void)
     p = on_the_wire(&s, 0);
     CHECK(p.options == 0);
     free(s.out);
-    CHECK(b.t->data_segments_out == 0 && b.t->sent.count == 0 && b.path.timer_count == 0);
+    CHECK(b.t->data_segments_out == 0 && b.t->sent.count == 0 && new_places(&b) == 0);
     CHECK(sent_now(&b, 0, NOW) == 0);
     bench_free(&b);
 }

@@ -84,7 +84,6 @@ class Host:
         self.offload = False
         self.observed = False
         self.counters = Counters()
-        self.timers = TimerQueue()
         self.secrets = Secrets(random_bytes(32))
         self.path_mtu = PathMtu(mtu)
         self.identification = Identification(random_bytes(32))
@@ -94,6 +93,7 @@ class Host:
         self.buffer_memory = Budget(self.config.tcp.buffer_memory)
         self.metrics = MetricsCache(self.config.tcp.metrics_limit, self.config.tcp.metrics_lifetime)
         self.connections: dict[int, Connection] = {}
+        self.timers = TimerQueue(self.connections)
         self.listeners: dict[int, list[Listener]] = {}
         self.ready_to_send: deque[Connection] = deque()
         self.sampled: list[Connection] = []

@@ -126,7 +126,7 @@ UNITS: dict[str, str] = {
 _NAMES: dict[str, type[IntEnum]] = {"state": State, "recovery": Recovery}
 _RING_UNITS = {"capacity": "bytes", "length": "bytes", "ahead": "bytes", "limit": "bytes"}
 _HERE_ALREADY = {"deadlines", "places", "flight", "tcb", "path", "snd", "rcv", "number", "owner"}
-_HERE_BELOW = {"listening", "deadlines", "places", "sent"}
+_HERE_BELOW = {"listening", "timers", "deadlines", "places", "sent"}
 _DEEPEST = 3
 _LISTED = 64  # transmissions
 

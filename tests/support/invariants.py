@@ -198,4 +198,4 @@ def check_returned(host: Host) -> None:
     assert _flows(host) == 0
     assert not host.ready_to_send
     assert host.next_deadline() is None
-    assert host.timers._heap == []
+    assert host.timers.places == 0

@@ -1,23 +1,24 @@
 """The timer queue, held against a list that is searched each time."""
 
-import weakref
-
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stack._native import ffi, lib
 from stack.core.timers import TimerQueue
-
-KINDS = 3
 
 
 class Owner:
-    def __init__(self, queue):
-        self.queue = queue
-        self.deadlines = [0] * KINDS
-        self.places = [0] * KINDS
-        self.timer_handle = None
+    def __init__(self, owners):
+        self.tcb = ffi.gc(
+            lib.tcb_new(ffi.new("struct segment_path *"), len(owners) + 1, 0, PATH), lib.tcb_free
+        )
         self.expired = []
         self.then = None
+        owners[self.tcb.number] = self
+
+    @property
+    def deadlines(self):
+        return self.tcb.deadlines
 
     def on_timer(self, timer, now):
         self.expired.append((timer, now))
@@ -25,9 +26,17 @@ class Owner:
             self.then(timer, now)
 
 
+PATH = ffi.new("struct path *")
+
+
+def queue_of(count):
+    """A queue, and so many owners."""
+    owners = {}
+    return TimerQueue(owners), *(Owner(owners) for _ in range(count))
+
+
 def test_a_timer_runs_out_once_at_its_time():
-    queue = TimerQueue()
-    owner = Owner(queue)
+    queue, owner = queue_of(1)
     queue.start(owner, 0, 100)
     queue.expire(99)
     assert owner.expired == []
@@ -40,8 +49,7 @@ def test_a_timer_runs_out_once_at_its_time():
 
 def test_a_timer_that_is_started_again_runs_from_then():
     for second in (50, 150, 100):
-        queue = TimerQueue()
-        owner = Owner(queue)
+        queue, owner = queue_of(1)
         queue.start(owner, 0, 100)
         queue.start(owner, 0, second)
         assert queue.next_deadline() == second
@@ -52,8 +60,7 @@ def test_a_timer_that_is_started_again_runs_from_then():
 
 
 def test_a_stopped_timer_does_not_run_out():
-    queue = TimerQueue()
-    owner = Owner(queue)
+    queue, owner = queue_of(1)
     queue.start(owner, 0, 100)
     owner.deadlines[0] = 0
     assert queue.next_deadline() is None
@@ -61,31 +68,28 @@ def test_a_stopped_timer_does_not_run_out():
     assert owner.expired == []
 
 
-def test_an_owner_that_is_forgotten_is_held_no_longer():
-    queue = TimerQueue()
-    owner = Owner(queue)
+def test_an_owner_that_is_gone_is_not_missed():
+    queue, owner, stays = queue_of(2)
     queue.start(owner, 0, 100)
     queue.start(owner, 1, 200)
-    queue.forget(owner)
-    gone = weakref.ref(owner)
+    queue.start(stays, 0, 300)
+    queue._owners.clear()
     del owner
-    assert gone() is None
-    assert queue.next_deadline() is None
+    assert queue.next_deadline() == 300
+    assert queue.places == 1
 
 
 def test_timers_may_be_started_again_after_all_were_forgotten():
-    queue = TimerQueue()
-    owner = Owner(queue)
+    queue, owner = queue_of(1)
     queue.start(owner, 0, 100)
-    queue.forget(owner)
+    lib.timers_let_go(owner.tcb)
     queue.start(owner, 0, 300)
     queue.expire(1000)
     assert owner.expired == [(0, 1000)]
 
 
 def test_a_timer_may_be_started_while_it_runs_out():
-    queue = TimerQueue()
-    owner = Owner(queue)
+    queue, owner = queue_of(1)
     owner.then = lambda timer, now: queue.start(owner, timer, now + 10) if now < 50 else None
     queue.start(owner, 0, 10)
     for now in range(100):
@@ -94,8 +98,7 @@ def test_a_timer_may_be_started_while_it_runs_out():
 
 
 def test_timers_run_out_in_the_order_of_their_deadlines():
-    queue = TimerQueue()
-    owners = [Owner(queue) for _ in range(3)]
+    queue, *owners = queue_of(3)
     order = []
     for number, (owner, deadline) in enumerate(zip(owners, (30, 10, 20), strict=True)):
         owner.then = lambda timer, now, number=number: order.append(number)
@@ -105,12 +108,11 @@ def test_timers_run_out_in_the_order_of_their_deadlines():
 
 
 def test_all_timers_of_an_owner_can_be_forgotten():
-    queue = TimerQueue()
-    gone, stays = Owner(queue), Owner(queue)
-    for kind in range(KINDS):
+    queue, gone, stays = queue_of(2)
+    for kind in range(lib.TIMER_COUNT):
         queue.start(gone, kind, 10 + kind)
     queue.start(stays, 0, 50)
-    queue.forget(gone)
+    lib.timers_let_go(gone.tcb)
     assert queue.next_deadline() == 50
     queue.expire(100)
     assert gone.expired == []
@@ -129,8 +131,7 @@ calls = st.lists(
 
 @given(calls)
 def test_the_lazy_queue_does_what_a_plain_list_would(steps):
-    queue = TimerQueue()
-    owners = [Owner(queue) for _ in range(3)]
+    queue, *owners = queue_of(3)
     model = {}
     now = 0
     for kind, owner, timer, amount in steps:

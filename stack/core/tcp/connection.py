@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from stack.core.tcp.recovery import LossDetector
     from stack.core.tcp.source_route import IpOptions
     from stack.core.tcp.user_timeout import UserTimeoutOption
-    from stack.core.timers import Handle
 
 Buffer = bytes | bytearray | memoryview
 
@@ -153,7 +152,6 @@ class Connection:
     keepalive_due = False
     user_timeout = 0  # µs, 0: the configured R2 (MUST-21)
     ack_verdict = Verdict.ACKNOWLEDGEMENT  # what the last ACK field meant
-    timer_handle: "Handle | None" = None
 
     def __init__(self, host: "Host", tcb: "Tcb") -> None:
         """Takes a control block over (`SegmentPath.new_tcb`). Raises MemoryError without one."""
@@ -539,7 +537,6 @@ class Connection:
         self.error = self.error or error
         host, tcb = self.host, self.tcb
         tcb.syn_due = lib.WHY_NONE
-        host.timers.let_go(self)
         host.segment_path.end(tcb)
         host.metrics.note(self, now)
         host.forget(self)

@@ -56,6 +56,7 @@ class SegmentPath:
         """Whether it may begin connections, where all else allows it."""
         self._raw = raw = ffi.new("struct segment_path *")
         raw.flows = host.flows
+        raw.timers = host.timers.raw
         raw.budget = host.buffer_memory.raw
         raw.secrets = host.secrets.raw
         raw.mtu = host.mtu
@@ -151,12 +152,8 @@ class SegmentPath:
         return index
 
     def _hand_up(self) -> None:
-        """What became due goes where Python would have put it, in the same order. Timers first:
-        the end of a connection stops its timers.
-        """
+        """What became due goes where Python would have put it, in the same order."""
         raw, host = self._raw, self._host
-        if raw.timer_count:
-            self._start_timers()
         if raw.happened_count:
             self._tell_what_happened()
         open_ones = host.connections  # others need nothing any more
@@ -192,13 +189,6 @@ class SegmentPath:
             else:
                 connection.finish(Cause.ACK_OF_FIN, 0, host.now)
 
-    def _start_timers(self) -> None:
-        raw, host = self._raw, self._host
-        for index in range(raw.timer_count):
-            owner = host.connections[raw.timer_owners[index]]
-            host.timers.push(owner, raw.timer_names[index], raw.timer_deadlines[index])
-        raw.timer_count = 0
-
     # On the way out.
 
     def leave(self, connection: "Connection", out: "Outbound", now: int) -> int:
@@ -209,9 +199,6 @@ class SegmentPath:
         built = result % _REST
         if built:
             out.built(built, REASONS)
-        if raw.timer_count:
-            self._start_timers()
-            raw.noted = 0
         return result // _REST
 
     # What it may do.

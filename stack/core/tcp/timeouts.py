@@ -184,7 +184,6 @@ def _time_wait(connection: "Connection", now: int) -> None:
 
 def enter_time_wait(connection: "Connection", now: int) -> None:
     """Waits 2 MSL, so that a repeated FIN is still answered (MUST-13)."""
-    connection.host.timers.let_go(connection)
     connection.host.segment_path.end(connection.tcb)
     connection.start_timer(Timer.TIME_WAIT, now + connection.config.time_wait)
     connection.host.metrics.note(connection, now)
