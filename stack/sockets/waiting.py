@@ -31,6 +31,9 @@ class Patience:
         return left
 
 
+FOREVER = Patience(None)
+
+
 class Waiting:
     """Owns what a socket waits for, and wakes its callers when something happens there.
 
