@@ -60,6 +60,7 @@ class SocketBase(ABC):
     def watch(self, changed: Callable[[], None]) -> None:
         """Has `changed` called, with the lock held, whenever `readiness` may be another."""
         self._waiting.watch = changed
+        self._driver.prompt = True
 
     @abstractmethod
     def readiness(self) -> tuple[bool, bool]:

@@ -11,7 +11,7 @@ from stack.sockets.names import error_of
 from stack.sockets.waiting import Patience, Waiting
 
 # For Linux a socket in TIME-WAIT is closed already.
-_OVER = frozenset({State.CLOSED, State.TIME_WAIT})
+_OVER = frozenset({int(State.CLOSED), int(State.TIME_WAIT)})
 
 
 class Stream:
@@ -32,7 +32,7 @@ class Stream:
     @property
     def over(self) -> bool:
         """Whether both directions have ended."""
-        return self.connection.state in _OVER
+        return self.connection.tcb.state in _OVER
 
     def take_error(self) -> int:
         """The errno of what ended the connection, once; then 0."""
@@ -47,21 +47,23 @@ class Stream:
         """Waits until some of `data` is taken, for ever until all of it is; `urgent` up to
         its last byte, and with `more` to come at once.
         """
-        sent = 0
         if more != self.connection.cork.more:
             self.connection.set("more", more)
+        sent = self._offer(data, urgent=urgent)
         while True:
-            sent += self._offer(data[sent:], urgent=urgent)
             if sent == len(data) or (sent and patience.timeout is not None):
                 return sent
             self._waiting.until(self._can_send, patience)
+            sent += self._offer(data[sent:], urgent=urgent)
 
     def receive(self, size: int, patience: Patience) -> bytes:
         """Waits for bytes and returns up to `size`; none at the end of the stream."""
-        self._waiting.until(self.can_receive, patience)
-        if not self.connection.available:
-            return self._end()
-        return self.connection.receive(size, self._driver.now())
+        connection = self.connection
+        if not connection.available:
+            self._waiting.until(self.can_receive, patience)
+            if not connection.available:
+                return self._end()
+        return connection.receive(size, self._driver.now())
 
     def receive_all(self, size: int, patience: Patience) -> bytes:
         """Waits for `size` bytes; fewer when the stream or the patience ends before."""
@@ -83,11 +85,13 @@ class Stream:
 
     def receive_into(self, buffer: memoryview, patience: Patience) -> int:
         """Waits for bytes and puts them where they shall be; 0 at the end of the stream."""
-        self._waiting.until(self.can_receive, patience)
-        if self.connection.available:
-            return self.connection.receive_into(buffer, self._driver.now())
-        self._end()
-        return 0
+        connection = self.connection
+        if not connection.available:
+            self._waiting.until(self.can_receive, patience)
+            if not connection.available:
+                self._end()
+                return 0
+        return connection.receive_into(buffer, self._driver.now())
 
     def shut_down(self, how: int) -> None:
         """Ends one direction or both. Raises OSError ENOTCONN when both have ended."""
@@ -113,9 +117,10 @@ class Stream:
         connection.close(self._driver.now())
 
     def _offer(self, data: memoryview, *, urgent: bool) -> int:
-        if self.connection.error or self.over:
+        connection = self.connection
+        if connection.error or self.over:
             raise error_of(self.take_error() or errno.EPIPE)
-        send = self.connection.send_urgent if urgent else self.connection.send
+        send = connection.send_urgent if urgent else connection.send
         return send(data, self._driver.now()) if data else 0
 
     def _can_send(self) -> bool:

@@ -44,7 +44,8 @@ class Settings(Options):
     """What is set on a socket, with or without a connection behind it.
 
     `linger` is in seconds, None when close returns at once and the rest is sent behind the
-    application's back. `given` holds what is for the connection, by the names of LIVE.
+    application's back. `given` holds what is for the connection, by the names of LIVE, and
+    `changed` says whether that became another while connections could begin.
     """
 
     version: int = 4
@@ -56,6 +57,7 @@ class Settings(Options):
     linger: int | None = None
     fast_open: int = 0
     given: dict[str, Any] = field(default_factory=lambda: {"urgent_inline": False})
+    changed: bool = False
     listener: Listener | None = None
     connection: Connection | None = None
     take_error: Callable[[], int] = field(default=lambda: 0)
@@ -70,9 +72,11 @@ class Settings(Options):
             raise error_of(errno.ENOPROTOOPT)
         Options.set(self, level, name, value)
 
-    def inherited(self) -> Self:
-        """The settings of a socket that this listening one accepts."""
-        return type(self)(
+    def inherited(self, connection: Connection) -> Self:
+        """The settings of a socket that this listening one accepts, for its connection, which
+        has had those of `given` that there were when it began.
+        """
+        settings = type(self)(
             version=self.version,
             defaults=self.defaults,
             reuse_address=self.reuse_address,
@@ -80,9 +84,12 @@ class Settings(Options):
             only_ipv6=self.only_ipv6,
             linger=self.linger,
             fast_open=self.fast_open,
-            given=dict(self.given),
-            take_error=self.take_error,
+            given=self.given.copy(),
+            connection=connection,
         )
+        if self.changed:
+            settings.apply(connection)
+        return settings
 
     @property
     def shape_syn_ack(self) -> bool:
@@ -131,6 +138,7 @@ def _live(name: str, size: int = 4) -> Option:
         settings.given[name] = live.read(value)
         if settings.listener is not None:
             settings.listener.shapes_syn_ack = settings.shape_syn_ack
+        settings.changed = settings.changed or settings.listening
         if settings.connection is not None:
             live.apply(name, settings.connection, settings.given[name])
 

@@ -14,18 +14,19 @@ from stack.core.tcp.states import State
 from stack.sockets.ancillary import GivenItem, Item, check_room, checked, spread
 from stack.sockets.arguments import c_int, readable_view, writable_view
 from stack.sockets.base import Buffer, SocketBase
+from stack.sockets.flags import DONTWAIT, FASTOPEN, MORE, NOSIGNAL, OOB, PEEK, WAITALL
 from stack.sockets.names import SocketName, error_of, parse_name, socket_name
 from stack.sockets.ports import Binding
 from stack.sockets.stream import Stream
 from stack.sockets.tcp_options import Settings
-from stack.sockets.waiting import Patience
+from stack.sockets.waiting import FOREVER, Patience
 
 if TYPE_CHECKING:
     from stack.sockets.blocking import BlockingHost
 
-_SEND_FLAGS = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL | socket.MSG_OOB | socket.MSG_MORE
-_SENDTO_FLAGS = _SEND_FLAGS | socket.MSG_FASTOPEN
-_RECEIVE_FLAGS = socket.MSG_DONTWAIT | socket.MSG_PEEK | socket.MSG_WAITALL | socket.MSG_OOB
+_SEND_FLAGS = DONTWAIT | NOSIGNAL | OOB | MORE
+_SENDTO_FLAGS = _SEND_FLAGS | FASTOPEN
+_RECEIVE_FLAGS = DONTWAIT | PEEK | WAITALL | OOB
 
 
 class Phase(Enum):
@@ -110,29 +111,28 @@ class Socket(SocketBase):
 
     def accept(self) -> tuple["Socket", SocketName]:
         """The next connection and its peer's name. Raises OSError EINVAL, EAGAIN."""
-        patience = Patience(self._timeout)
+        patience = self._patience(0, 0)
         with self._driver.calling():
             self._check_open()
             connection = self._wait_for_connection(patience)
             # What was set on the listener holds for what it accepts.
-            accepted = type(self)(self._host, self.family, self._settings.inherited())
-            accepted.adopt(connection, Phase.CONNECTED)
+            settings = self._settings.inherited(connection)
+            accepted = type(self)(self._host, self.family, settings)
+            accepted._begin(connection, Phase.CONNECTED)
             return accepted, socket_name(connection.remote, self._version)
 
     def _wait_for_connection(self, patience: Patience) -> Connection:
         listener = self._listener
-        found: list[Connection] = []
-
-        def ready() -> bool:
-            connection = listener.accept() if listener is self._listener and listener else None
-            found.extend([connection] if connection else [])
-            return bool(found) or listener is not self._listener
-
-        if listener is not None:
-            self._waiting.until(ready, patience)
-        if not found:
+        if listener is not None and not listener.pending:
+            self._waiting.until(lambda: self._cannot_wait_at(listener), patience)
+        connection = listener.accept() if listener and listener is self._listener else None
+        if connection is None:
             raise error_of(errno.EINVAL)
-        return found[0]
+        return connection
+
+    def _cannot_wait_at(self, listener: Listener) -> bool:
+        """Whether a connection waits there, or this is no listener of ours any more."""
+        return listener.pending > 0 or listener is not self._listener
 
     def _bind(self, address: str, port: int) -> None:
         self._host.check_local(address)
@@ -239,7 +239,7 @@ class Socket(SocketBase):
         """Sends and returns the number of bytes taken: all of them unless there is a timeout."""
         view = readable_view(data)
         patience = self._patience(flags, _SEND_FLAGS)
-        urgent, more = bool(flags & socket.MSG_OOB), bool(flags & socket.MSG_MORE)
+        urgent, more = bool(flags & OOB), bool(flags & MORE)
         with self._driver.calling():
             stream = self._stream_to_send(patience)
             return stream.send(view, patience, urgent=urgent, more=more)
@@ -258,7 +258,7 @@ class Socket(SocketBase):
         view = readable_view(data)
         patience = self._patience(flags, _SENDTO_FLAGS)
         with self._driver.calling():
-            if not flags & socket.MSG_FASTOPEN:
+            if not flags & FASTOPEN:
                 return self._stream_to_send(patience).send(view, patience)
             return self._connect_with(view, remote, patience)
 
@@ -285,7 +285,7 @@ class Socket(SocketBase):
         """Sends everything, as long as the timeout allows for the whole."""
         view = readable_view(data)
         patience = self._patience(flags, _SEND_FLAGS)
-        urgent, more = bool(flags & socket.MSG_OOB), bool(flags & socket.MSG_MORE)
+        urgent, more = bool(flags & OOB), bool(flags & MORE)
         with self._driver.calling():
             stream = self._stream_to_send(patience)
             sent = stream.send(view, patience, urgent=urgent, more=more)
@@ -298,14 +298,14 @@ class Socket(SocketBase):
             raise ValueError("negative buffersize in recv")
         patience = self._patience(flags, _RECEIVE_FLAGS)
         with self._driver.calling():
-            if flags & socket.MSG_OOB and bufsize:
-                return self._receive_urgent(patience, keep=bool(flags & socket.MSG_PEEK))
+            if flags & OOB and bufsize:
+                return self._receive_urgent(patience, keep=bool(flags & PEEK))
             stream = self._stream_to_receive(patience)
             if not bufsize:
                 return b""
-            if flags & socket.MSG_PEEK:
+            if flags & PEEK:
                 return stream.peek(bufsize, patience)
-            if flags & socket.MSG_WAITALL:
+            if flags & WAITALL:
                 return stream.receive_all(bufsize, patience)
             return stream.receive(bufsize, patience)
 
@@ -317,7 +317,7 @@ class Socket(SocketBase):
         if nbytes > len(view):
             raise ValueError("buffer too small for requested bytes")
         size = nbytes or len(view)
-        if flags & (socket.MSG_PEEK | socket.MSG_WAITALL | socket.MSG_OOB):
+        if flags & (PEEK | WAITALL | OOB):
             data = self.recv(size, flags)
             view[: len(data)] = data
             return len(data)
@@ -360,7 +360,7 @@ class Socket(SocketBase):
 
     @staticmethod
     def _flags_told(flags: int) -> int:
-        return flags & socket.MSG_OOB
+        return flags & OOB
 
     def sendmsg(
         self,
@@ -402,9 +402,10 @@ class Socket(SocketBase):
             return self._connected_stream().connection.at_mark
 
     def _patience(self, flags: int, allowed: int) -> Patience:
-        if c_int(flags) & ~allowed:
+        if c_int(flags) | allowed != allowed:
             raise error_of(errno.EOPNOTSUPP)
-        return Patience(0.0 if flags & socket.MSG_DONTWAIT else self._timeout)
+        timeout = 0.0 if flags & DONTWAIT else self._timeout
+        return FOREVER if timeout is None else Patience(timeout)
 
     def _stream_to_send(self, patience: Patience) -> Stream:
         self._wait_until_connected(patience)
@@ -418,7 +419,8 @@ class Socket(SocketBase):
 
     def _wait_until_connected(self, patience: Patience) -> None:
         self._check_open()
-        self._waiting.until(lambda: not self._is_connecting(), patience)
+        if self._is_connecting():
+            self._waiting.until(lambda: not self._is_connecting(), patience)
 
     def _connected_stream(self) -> Stream:
         self._check_open()
@@ -477,8 +479,11 @@ class Socket(SocketBase):
 
     def adopt(self, connection: Connection, phase: Phase) -> None:
         """Makes `connection` the one of this socket."""
-        self._stream = Stream(self._driver, self._waiting, connection)
         self._settings.attach(connection)
+        self._begin(connection, phase)
+
+    def _begin(self, connection: Connection, phase: Phase) -> None:
+        self._stream = Stream(self._driver, self._waiting, connection)
         self._phase = phase
 
     def _take_error(self) -> int:

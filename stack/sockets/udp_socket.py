@@ -11,6 +11,7 @@ from stack.sockets import ancillary
 from stack.sockets.ancillary import GivenItem, Item
 from stack.sockets.arguments import c_int, readable_view, writable_view
 from stack.sockets.base import Buffer, SocketBase
+from stack.sockets.flags import DONTWAIT, ERRQUEUE, MORE, OOB, PEEK, TRUNC
 from stack.sockets.names import SocketName, error_of, parse_name, socket_name
 from stack.sockets.udp_options import UdpOptions
 from stack.sockets.waiting import Patience
@@ -18,8 +19,7 @@ from stack.sockets.waiting import Patience
 if TYPE_CHECKING:
     from stack.sockets.blocking import BlockingHost
 
-_UNSUPPORTED = socket.MSG_OOB | getattr(socket, "MSG_MORE", 0)
-_ERRQUEUE = getattr(socket, "MSG_ERRQUEUE", 0x2000)
+_UNSUPPORTED = OOB | MORE
 _WILDCARDS = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
 
 Message = tuple[bytes, list[Item], int, SocketName | None]
@@ -240,14 +240,14 @@ class UdpSocket(SocketBase):
         patience = self._patience(flags)
         with self._driver.calling() as now:
             self._check_open()
-            if flags & _ERRQUEUE:
+            if flags & ERRQUEUE:
                 data, items, result, name = self._take_error(patience)
             else:
                 data, items, result, name = self._take_datagram(flags, patience, now)
         cut = data[:room]
         if len(data) > room:
-            result |= socket.MSG_TRUNC
-            if flags & socket.MSG_TRUNC:
+            result |= TRUNC
+            if flags & TRUNC:
                 cut += bytes(len(data) - room)
         return cut, items, result, name
 
@@ -265,7 +265,7 @@ class UdpSocket(SocketBase):
             lambda: endpoint.readable or (self._shut_reading and patience.timeout is None),
             patience,
         )
-        return endpoint.peek() if flags & socket.MSG_PEEK else endpoint.take(now)
+        return endpoint.peek() if flags & PEEK else endpoint.take(now)
 
     def _take_error(self, patience: Patience) -> Message:
         endpoint = self._endpoint
@@ -273,11 +273,11 @@ class UdpSocket(SocketBase):
         error = endpoint.take_send_error()
         assert error is not None
         name = socket_name((error.route.address, error.route.port), self._version)
-        return error.data, ancillary.of_error(error, self._version), _ERRQUEUE, name
+        return error.data, ancillary.of_error(error, self._version), ERRQUEUE, name
 
     def _patience(self, flags: int) -> Patience:
         # With a timeout the standard library waits in poll, which knows no flags.
-        at_once = c_int(flags) & (socket.MSG_DONTWAIT | _ERRQUEUE) and self._timeout is None
+        at_once = c_int(flags) & (DONTWAIT | ERRQUEUE) and self._timeout is None
         return Patience(0.0 if at_once else self._timeout)
 
     def readiness(self) -> tuple[bool, bool]:

@@ -4,6 +4,7 @@ import errno
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from stack.core.ready import Ready
 from stack.run.thread import ThreadDriver
@@ -31,6 +32,9 @@ class Patience:
         return left
 
 
+FOREVER = Patience(None)
+
+
 class Waiting:
     """Owns what a socket waits for, and wakes its callers when something happens there.
 
@@ -39,15 +43,14 @@ class Waiting:
 
     def __init__(self, driver: ThreadDriver) -> None:
         self._driver = driver
-        self._changed: threading.Condition | None = None  # made by the first who waits
+        self._changed: threading.Condition | None = None  # made by the first who follows
         self._closed = False
-        self._changes = 0
+        self._leading = 0  # callers that sleep on the link: one, or signal handlers above it
         self.watch: Callable[[], None] | None = None
         """Called after each change, by whoever made it."""
 
     def on_ready(self, _ready: Ready) -> None:
         """The driver tells that something changed; whoever waits looks again."""
-        self._changes += 1
         self._wake_all()
         if self.watch is not None:
             self.watch()
@@ -56,35 +59,51 @@ class Waiting:
         """The socket is gone: whoever waits gets EBADF."""
         self._closed = True
         self.watch = None
-        self._changes += 1
         self._wake_all()
 
     def _wake_all(self) -> None:
         if self._changed is not None:
             self._changed.notify_all()
-
-    def _wait(self, seconds: float | None) -> None:
-        if self._changed is None:
-            self._changed = self._driver.condition()
-        self._changed.wait(seconds)
+        if self._leading:
+            self._driver.lookout.ring()
 
     def poll(self, ready: Callable[[], bool], patience: Patience) -> None:
         """Waits for what nobody tells of; returns at the end of patience, too."""
-        while not ready():
-            try:
-                left = patience.left()
-            except (BlockingIOError, TimeoutError):
-                return
-            self._driver.take_turn()
-            self._wait(_GLANCE if left is None else min(left, _GLANCE))
+        with suppress(BlockingIOError, TimeoutError):
+            self._until(ready, patience, _GLANCE)
 
     def until(self, ready: Callable[[], bool], patience: Patience) -> None:
         """Waits for `ready`. Raises BlockingIOError or TimeoutError when patience is over."""
-        while not self._closed and not ready():
-            left = patience.left()
-            seen = self._changes
-            self._driver.take_turn()
-            if seen == self._changes:  # on a loopback the answer may be here already
-                self._wait(left)
+        if not self._closed and not ready():
+            self._until(lambda: self._closed or ready(), patience)
         if self._closed:
             raise error_of(errno.EBADF)
+
+    def _until(
+        self, ready: Callable[[], bool], patience: Patience, glance: float | None = None
+    ) -> None:
+        """Waits, and looks at least every `glance` seconds."""
+        waited = False
+        try:
+            while not ready():
+                self._driver.take_turn()  # the answer may be here already
+                if ready():
+                    break
+                left = patience.left()
+                waited = True
+                self._wait(left if glance is None else min(left or glance, glance))
+        finally:
+            if waited:
+                self._driver.lookout.leave()
+
+    def _wait(self, seconds: float | None) -> None:
+        lookout = self._driver.lookout
+        if not lookout.free:
+            self._changed = self._changed or self._driver.condition()
+            lookout.follow(self._changed, seconds)
+            return
+        self._leading += 1
+        try:
+            lookout.lead(seconds)
+        finally:
+            self._leading -= 1

@@ -30,7 +30,9 @@ def unpack(packed: bytes, version: int) -> Address:
 
 def text(packed: bytes, version: int) -> str:
     """The 16 bytes as people write the address (RFC 5952 for IPv6)."""
-    return str(unpack(packed, version))
+    if version == 4:
+        return "%d.%d.%d.%d" % tuple(packed[12:])  # noqa: UP031 - ten times as fast as ipaddress
+    return str(IPv6Address(packed))
 
 
 def raw(field: "Bytes") -> bytes:

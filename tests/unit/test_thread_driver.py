@@ -131,3 +131,88 @@ def test_a_link_that_fails_ends_every_connection(drivers, monkeypatch):
         connection.send(b"x", now)
     owner.wait(lambda: connection.error == errno.ECONNABORTED)
     assert client.error.errno == errno.EIO
+
+
+class Asker:
+    """Waits at the lookout as a socket does, and notes who took packets in."""
+
+    def __init__(self, driver, monkeypatch):
+        self.driver = driver
+        self.ready = 0
+        self.receivers = set()
+        receive = driver._pump.receive
+
+        def noted(now):
+            count = receive(now)
+            if count:
+                self.receivers.add(threading.current_thread().name)
+            return count
+
+        monkeypatch.setattr(driver._pump, "receive", noted)
+
+    def on_ready(self, ready):
+        self.ready |= ready
+
+    def wait(self, predicate):
+        with self.driver.calling():
+            while not predicate():
+                assert self.driver.lookout.free
+                self.driver.lookout.lead(10)
+                self.driver.take_turn()
+            self.driver.lookout.leave()
+
+
+def test_what_a_caller_waits_for_is_taken_in_by_the_caller(drivers, monkeypatch):
+    client, server = drivers
+    connection, accepted = connect(drivers)
+    asker = Asker(server, monkeypatch)
+    for turn in range(1, 50):
+        waiting = threading.Thread(
+            target=asker.wait, args=(lambda turn=turn: accepted.available == turn,), name="caller"
+        )
+        with server.lock:
+            accepted.owner = asker
+        waiting.start()
+        while not server.lookout.led:
+            time.sleep(0)
+        with client.calling() as now:
+            connection.send(b"x", now)
+        waiting.join(10)
+        assert not waiting.is_alive()
+    assert asker.receivers == {"caller"}
+
+
+def test_the_thread_takes_in_what_arrives_when_the_caller_that_waited_is_gone(drivers, monkeypatch):
+    client, server = drivers
+    connection, accepted = connect(drivers)
+    asker = Asker(server, monkeypatch)
+    with server.calling():
+        server.lookout.lead(0.001)
+        server.lookout.leave()
+    owner = Owner(server)
+    with server.lock:
+        accepted.owner = owner
+    with client.calling() as now:
+        connection.send(b"hello", now)
+    owner.wait(lambda: accepted.available == 5)
+    assert asker.receivers == {"tunstack"}
+
+
+def test_timers_run_in_time_while_a_caller_waits(drivers):
+    """A leader sleeps without a limit; the thread has the timers."""
+    client, server = drivers
+    server.close()
+    with client.calling() as now:
+        connection = client.host.connect("192.0.2.2", 80, now)
+
+        class Woken:
+            def on_ready(self, _):
+                client.lookout.ring()
+
+        connection.owner = Woken()
+        connection.set("user_timeout", 50_000)
+        while connection.state == State.SYN_SENT:
+            client.take_turn()
+            client.lookout.lead(None)
+        client.lookout.leave()
+    assert connection.error == errno.ETIMEDOUT

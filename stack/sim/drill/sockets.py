@@ -38,6 +38,9 @@ class VirtualDriver:
     def flush(self) -> None:
         """The runner sends after each call."""
 
+    def take_turn(self) -> None:
+        """Nothing waits to be taken in: the runner brings each packet."""
+
     def wake(self) -> None:
         """The runner is awake."""
 
