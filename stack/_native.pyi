@@ -188,6 +188,11 @@ class Tcb:
     sample_rtts: int
     sample_acks: int
     sample_flight: int
+    grow_by: int
+    grow_over: int
+    grow_rest: int
+    grow_cwnd: int
+    grow_end: int
     ack_due: int
     ack_waiting: int
     ack_full_size: int
@@ -224,6 +229,7 @@ class Tcb:
     rcv_automatic: int
     pacing_waits: int
     in_output: int
+    sample_due: int
     ready: int
     deadlines: _IntArray
     places: _IntArray
