@@ -3,6 +3,7 @@
 #include "internal.h"
 
 #define SHORTEST_RTT 1000 /* µs: timestamps tick no faster */
+#define CWND_MAX 0x7fffffffu
 
 /* ---- is it the expected one? ----------------------------------------------- */
 
@@ -110,17 +111,53 @@ static void take_rtt(const struct segment_path *path, struct tcb *t, int64_t rtt
     t->rto = t->srtt + variance < path->maximum_rto ? t->srtt + variance : path->maximum_rto;
 }
 
+static void forget_samples(struct tcb *t)
+{
+    t->sample_acked = 0;
+    t->sample_rtt = 0;
+    t->sample_rtts = t->sample_acks = 0;
+}
+
+/* Whether congestion control has left word of what cwnd may do; where somebody else has set
+ * cwnd since, that holds no longer (core.tcp.growth). */
+static int knows_growth(struct tcb *t)
+{
+    if (t->grow_over == 0)
+        return 0;
+    if (t->cwnd == t->grow_cwnd && t->cwnd >= t->ssthresh)
+        return 1;
+    t->grow_over = 0;
+    forget_samples(t);
+    return 0;
+}
+
+static void grow(struct tcb *t, uint32_t acked)
+{
+    uint64_t total = (uint64_t)acked * t->grow_by + t->grow_rest;
+    uint64_t cwnd = t->cwnd + total / t->grow_over;
+
+    t->cwnd = t->grow_cwnd = cwnd < CWND_MAX ? (uint32_t)cwnd : CWND_MAX;
+    t->grow_rest = (uint32_t)(total % t->grow_over);
+}
+
 static void note_sample(struct segment_path *path, struct tcb *t, uint32_t acked, int64_t rtt)
 {
-    if (t->sample_acks++ == 0) {
+    int known = knows_growth(t), grows = known && t->cwnd_limited;
+
+    if (grows)
+        grow(t, acked);
+    if (t->sample_acks++ == 0)
         t->sample_flight = flight_size(t) + acked;
-        path->sampled[path->sampled_count++] = t->number;
-        path->noted++;
-    }
-    t->sample_acked += acked;
+    if (grows || !known)
+        t->sample_acked += acked;
     t->sample_rtts++;
     if (t->sample_rtt == 0 || rtt < t->sample_rtt)
         t->sample_rtt = rtt;
+    if (t->sample_due || (grows && before(t->snd_una, t->grow_end)))
+        return;
+    t->sample_due = 1;
+    path->sampled[path->sampled_count++] = t->number;
+    path->noted++;
 }
 
 static void tell(struct segment_path *path, struct tcb *t, uint32_t ready)

@@ -359,12 +359,21 @@ struct tcb {
     uint32_t rack_end;  /* RACK.end_seq */
     uint32_t rack_fack; /* RACK.fack */
 
-    /* Acknowledgements of the batch at hand that congestion control has not heard of. */
-    uint64_t sample_acked; /* bytes */
+    /* Acknowledgements that congestion control has not heard of. */
+    uint64_t sample_acked; /* bytes; within a round of growth, those that cwnd grew for */
     int64_t sample_rtt;    /* µs, the shortest; 0: none was measured */
     uint32_t sample_rtts;  /* how many were measured */
     uint32_t sample_acks;  /* how many there were */
     uint32_t sample_flight; /* bytes in flight before the first of them */
+
+    /* What congestion control allowed cwnd to do until it hears again (core.tcp.growth): to
+     * grow by `grow_by` bytes for each `grow_over` that are acknowledged while it is the
+     * limit, up to the end of one window. */
+    uint32_t grow_by;
+    uint32_t grow_over; /* 0: nothing is allowed, it hears of every batch */
+    uint32_t grow_rest; /* of the last division */
+    uint32_t grow_cwnd; /* what that made of cwnd; where cwnd differs, others have set it */
+    uint32_t grow_end;  /* sequence number that ends the round */
 
     /* Acknowledgement policy (core.tcp.acks). */
     uint32_t syn_due;       /* WHY_…: why a SYN or SYN-ACK must leave; WHY_NONE: none must */
@@ -412,6 +421,7 @@ struct tcb {
     uint8_t in_output;    /* waits for its turn to transmit */
     uint8_t half_open;    /* its listener counts it as such */
     uint8_t traffic_class_heard; /* DSCP and ECN, as in the octet (RFC 9293 MAY-9) */
+    uint8_t sample_due;   /* congestion control hears at the end of the batch */
     uint32_t ready; /* what the application must hear of the batch at hand */
 
     /* Timers: when each runs out, 0 when it is off, and the place that it has in the host's
@@ -629,7 +639,7 @@ struct segment_path {
     uint8_t opens;
 
     /* Numbers of connections, each in the order in which that became due: HAPPENED_…, output,
-     * a sample for congestion control. */
+     * samples for congestion control. */
     uint32_t happened_to[HAPPENED_MAX];
     uint32_t happened[HAPPENED_MAX];
     struct tcb *opened[BATCH_PACKETS]; /* owned by whoever looks */

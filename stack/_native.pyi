@@ -194,6 +194,11 @@ class Tcb:
     sample_rtts: int
     sample_acks: int
     sample_flight: int
+    grow_by: int
+    grow_over: int
+    grow_rest: int
+    grow_cwnd: int
+    grow_end: int
     syn_due: int
     ack_due: int
     ack_waiting: int
@@ -233,6 +238,7 @@ class Tcb:
     in_output: int
     half_open: int
     traffic_class_heard: int
+    sample_due: int
     ready: int
     deadlines: _IntArray
     places: _IntArray
@@ -250,6 +256,7 @@ class Tcb:
     timers: TimerHandle
 
 class TimerHandle: ...
+
 class TimerQueue: ...
 
 class Emit:

@@ -107,7 +107,7 @@ static inline void forget_notes(struct bench *b)
     for (i = 0; i < b->count; i++) {
         b->all[i]->in_output = 0;
         b->all[i]->ready = 0;
-        b->all[i]->sample_acks = 0;
+        b->all[i]->sample_acks = b->all[i]->sample_due = 0;
     }
 }
 

@@ -162,6 +162,89 @@ static void congestion_control_hears_once_of_many_acknowledgements(void)
     bench_free(&b);
 }
 
+/* ---- growth between two words of congestion control ---------------------------------------- */
+
+/* As congestion control leaves it: `by` bytes for one window. */
+static void allow_growth(struct tcb *t, uint32_t by)
+{
+    t->grow_by = by;
+    t->grow_over = t->grow_cwnd = t->cwnd;
+    t->grow_rest = 0;
+    t->grow_end = t->snd_una + t->cwnd;
+    t->cwnd_limited = 1;
+}
+
+static void cwnd_grows_for_a_window_without_a_word(void)
+{
+    struct bench b;
+    uint32_t i;
+
+    bench_init(&b);
+    b.t->cwnd = 3000;
+    allow_growth(b.t, 1000);
+    for (i = 0; i < 4; i++)
+        put_in_flight(b.t, 1000, NOW - 2000);
+    acknowledge(&b, 3000, NOW);
+    CHECK(b.t->cwnd == 3333 && b.t->grow_cwnd == 3333 && b.t->grow_rest == 1000);
+    acknowledge(&b, 2000, NOW);
+    CHECK(b.t->cwnd == 3666 && b.path.sampled_count == 0 && b.t->sample_due == 0);
+    acknowledge(&b, 1000, NOW);
+    CHECK(b.t->cwnd == 4000 && b.t->grow_rest == 0 && b.path.sampled_count == 1);
+    acknowledge(&b, 0, NOW);
+    CHECK(b.path.sampled_count == 1 && b.t->sample_due == 1);
+    CHECK(b.t->sample_acked == 4000 && b.t->sample_acks == 4 && b.t->sample_rtts == 4);
+    CHECK(b.t->sample_flight == 4000 && b.t->sample_rtt == 2000);
+    bench_free(&b);
+}
+
+static void cwnd_rests_while_it_is_not_the_limit(void)
+{
+    struct bench b;
+
+    bench_init(&b);
+    allow_growth(b.t, 1000);
+    b.t->cwnd_limited = 0;
+    put_in_flight(b.t, 1000, NOW - 2000);
+    acknowledge(&b, 500, NOW);
+    CHECK(b.t->cwnd == 10 * MSS && b.path.sampled_count == 1); /* who is asked, says so */
+    CHECK(b.t->sample_acked == 0 && b.t->sample_acks == 1);
+    bench_free(&b);
+}
+
+static void what_others_make_of_cwnd_ends_the_growth(void)
+{
+    struct bench b;
+
+    bench_init(&b);
+    allow_growth(b.t, 1000);
+    put_in_flight(b.t, 3000, NOW - 2000);
+    acknowledge(&b, 2000, NOW);
+    CHECK(b.t->cwnd == 10100 && b.path.sampled_count == 0);
+    b.t->cwnd = 9000;
+    acknowledge(&b, 1000, NOW);
+    CHECK(b.t->cwnd == 9000 && b.t->grow_over == 0 && b.path.sampled_count == 1);
+    CHECK(b.t->sample_acked == 1000 && b.t->sample_acks == 1 && b.t->sample_rtts == 1);
+    forget_notes(&b);
+    allow_growth(b.t, 1000);
+    b.t->ssthresh = 9001; /* slow start again */
+    acknowledge(&b, 0, NOW);
+    CHECK(b.t->cwnd == 9000 && b.t->grow_over == 0 && b.path.sampled_count == 1);
+    bench_free(&b);
+}
+
+static void cwnd_has_a_maximum(void)
+{
+    struct bench b;
+
+    bench_init(&b);
+    b.t->cwnd = INT32_MAX - 10;
+    allow_growth(b.t, INT32_MAX);
+    put_in_flight(b.t, 1000, NOW - 2000);
+    acknowledge(&b, 0, NOW);
+    CHECK(b.t->cwnd == INT32_MAX && b.t->grow_cwnd == INT32_MAX);
+    bench_free(&b);
+}
+
 /* ---- timers ------------------------------------------------------------------------------ */
 
 static void timers_stop_when_nothing_is_in_flight(void)
@@ -428,6 +511,10 @@ int main(void)
     RUN(a_small_segment_is_in_flight_up_to_its_end);
     RUN(rack_hears_of_what_was_delivered);
     RUN(congestion_control_hears_once_of_many_acknowledgements);
+    RUN(cwnd_grows_for_a_window_without_a_word);
+    RUN(cwnd_rests_while_it_is_not_the_limit);
+    RUN(what_others_make_of_cwnd_ends_the_growth);
+    RUN(cwnd_has_a_maximum);
     RUN(timers_stop_when_nothing_is_in_flight);
     RUN(timers_start_anew_and_have_one_place);
     RUN(a_loss_probe_waits_as_rfc_8985_says);

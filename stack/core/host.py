@@ -163,7 +163,8 @@ class Host:
     def _settle(self, now: int) -> None:
         """The batch is over: congestion control hears what its acknowledgements were worth."""
         for connection in self.sampled:
-            growth.settle(connection, now)
+            if connection.tcb.sample_due:
+                growth.settle(connection, now)
         self.sampled.clear()
 
     def transmit(self, now: int) -> Outbound:

@@ -1,7 +1,11 @@
 """Algorithms on simulated paths: BBR under random loss, BBR beside others, and marks."""
 
+from typing import ClassVar
+
 import pytest
 
+from stack.core.tcp.congestion import ALGORITHMS
+from stack.core.tcp.congestion.cubic import Cubic
 from stack.sim import CoDel
 from stack.sim.bulk import Bulk, jain, throughput
 from tests.support.paths import MBIT, MS, SECOND, TEXT, alone, path
@@ -64,6 +68,41 @@ def test_a_limit_on_pacing_holds_on_a_whole_path(congestion):
     (rate,) = throughput(net, [flow], warm_up=2 * SECOND, span=4 * SECOND)
     assert 0.93 * 4 * MBIT <= rate <= 1.001 * 4 * MBIT
     assert flow.connection.info()["retrans"] == 0
+
+
+class Told(Cubic):
+    """CUBIC that notes when it hears of acknowledgements outside of slow start."""
+
+    name = "told"
+    times: ClassVar[list[int]] = []
+
+    def on_ack(self, sample):
+        if self.tcb.cwnd >= self.tcb.ssthresh:
+            self.times.append(sample.now)
+        super().on_ack(sample)
+
+
+class Plain(Told):
+    """One that leaves no word of how cwnd may grow."""
+
+    name = "plain"
+
+    def grow(self, by, acked):
+        self.tcb.cwnd += by * acked // self.tcb.cwnd
+
+
+@pytest.mark.parametrize(("algorithm", "per_round"), [(Told, (0.7, 1.1)), (Plain, (20, 100))])
+def test_congestion_control_hears_once_in_a_round_trip_where_it_says_how_cwnd_grows(
+    monkeypatch, algorithm, per_round
+):
+    monkeypatch.setitem(ALGORITHMS, algorithm.name, algorithm)
+    monkeypatch.setattr(Told, "times", [])
+    share, flow = alone(8, rate=20 * MBIT, congestion=algorithm.name)
+    last = [now for now in algorithm.times if now > flow.connection.host.now - 4 * SECOND]
+    rounds = 4 * SECOND / flow.connection.tcb.srtt
+    least, most = per_round
+    assert least <= len(last) / rounds <= most
+    assert share >= 0.9
 
 
 @pytest.mark.rfc("9406", "4.2")

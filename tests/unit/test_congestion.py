@@ -4,7 +4,7 @@ import pytest
 
 from stack._native import ffi
 from stack.core.tcp.congestion import create
-from stack.core.tcp.congestion.base import INFINITE, Sample
+from stack.core.tcp.congestion.base import INFINITE, Sample, grow
 from stack.errors import UsageError
 
 MSS = 1000
@@ -60,10 +60,11 @@ def test_it_does_not_grow_where_it_was_not_the_limit(name):
 def test_reno_adds_a_segment_for_each_window_acknowledged():
     tcb, control = made("reno")
     tcb.ssthresh = 5 * MSS
-    for _ in range(9):
-        ack(control, tcb, MSS)
-    assert tcb.cwnd == 10 * MSS
     ack(control, tcb, MSS)
+    for _ in range(8):
+        grow(tcb, MSS)
+    assert tcb.cwnd == 10 * MSS + 900
+    grow(tcb, MSS)
     assert tcb.cwnd == 11 * MSS
 
 

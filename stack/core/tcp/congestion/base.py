@@ -3,6 +3,8 @@
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from stack.wire.sequence import MASK
+
 if TYPE_CHECKING:
     from stack._native import Tcb
     from stack.core.tcp.flight import Transmission
@@ -13,14 +15,26 @@ INFINITE = 0x7FFFFFFF
 _IW_BYTES = 14_600
 
 
+def grow(tcb: "Tcb", acked: int) -> None:
+    """`acked` bytes were acknowledged while cwnd was the limit: it grows by their share of what
+    `CongestionControl.grow` allowed. The segment path does the same.
+    """
+    steps, tcb.grow_rest = divmod(acked * tcb.grow_by + tcb.grow_rest, tcb.grow_over)
+    tcb.cwnd = tcb.grow_cwnd = min(tcb.cwnd + steps, INFINITE)
+
+
 class Sample:
     """What the acknowledgements of a batch brought: bytes newly delivered, whether the window
     was the limit when they were sent, the flight before them (bytes), the shortest round-trip
     time measured (µs, 0 for none), the time (µs), the delivery rate for an algorithm that
     samples it, and how many round-trip times were measured.
+
+    With `grown` it is about a round trip instead, in which cwnd grew as `CongestionControl.grow`
+    had asked for: `acked` are the bytes that it grew for, and `grown` is the window (bytes) that
+    their share is of.
     """
 
-    __slots__ = ("acked", "cwnd_limited", "flight", "now", "rate", "rtt", "rtts")
+    __slots__ = ("acked", "cwnd_limited", "flight", "grown", "now", "rate", "rtt", "rtts")
 
     def __init__(
         self,
@@ -31,7 +45,10 @@ class Sample:
         now: int,
         rate: "RateSample | None" = None,
         rtts: int = 1,
+        *,
+        grown: int = 0,
     ) -> None:
+        self.grown = grown
         self.rtt = rtt
         self.rtts = rtts if rtt else 0
         self.rate = rate
@@ -106,6 +123,18 @@ class CongestionControl(ABC):
 
     def on_restart(self, now: int) -> None:  # noqa: B027
         """With `rate`: data leaves while nothing is in flight."""
+
+    def grow(self, by: int, acked: int) -> None:
+        """Lets cwnd grow by `by` bytes while a window, which takes a round trip, is acknowledged;
+        `acked` bytes count at once. `on_ack` is called behind that, or when cwnd is no longer
+        the limit.
+
+        An algorithm that never calls this hears of every batch of acknowledgements.
+        """
+        tcb = self.tcb
+        tcb.grow_by, tcb.grow_over, tcb.grow_rest = by, tcb.cwnd, 0
+        tcb.grow_end = (tcb.snd_una + tcb.cwnd) & MASK
+        grow(tcb, acked)
 
     def slow_start(self, acked: int) -> int:
         """Grows cwnd by what was acknowledged, up to ssthresh (RFC 5681 §3.1 with

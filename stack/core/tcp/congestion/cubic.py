@@ -21,7 +21,6 @@ class Cubic(CongestionControl):
 
     __slots__ = (
         "_before",
-        "_cwnd",
         "_epoch",
         "_hystart",
         "_k",
@@ -39,7 +38,6 @@ class Cubic(CongestionControl):
         self._prior = 0.0  # segments, cwnd_prior
         self._k = 0.0  # seconds
         self._epoch = 0  # µs, 0: congestion avoidance has not begun
-        self._cwnd = 0.0  # segments, with the fraction that tcb.cwnd cannot hold
         self._w_est = 0.0  # segments
         self._hystart: HyStart | None = None  # of the slow start at hand
         self._before = (0.0, 0.0, 0, 0.0, 0.0)  # all this before the last loss
@@ -56,7 +54,8 @@ class Cubic(CongestionControl):
                 return
         if self._epoch == 0:
             self._begin_epoch(sample.now)
-        self._grow(acked / tcb.snd_mss, sample.now)
+        by = self._growth(acked / (sample.grown or tcb.cwnd), sample.now)
+        self.grow(by, 0 if sample.grown else acked)
 
     def _slow_start(self, sample: Sample) -> int:
         """With HyStart++, which may end it before the first loss (RFC 9406)."""
@@ -72,26 +71,28 @@ class Cubic(CongestionControl):
 
     def _begin_epoch(self, now: int) -> None:
         self._epoch = now
-        self._cwnd = self._w_est = self.tcb.cwnd / self.tcb.snd_mss
-        if self._cwnd < self._w_max:
-            self._k = ((self._w_max - self._cwnd) / C) ** (1 / 3)
+        cwnd = self._w_est = self.tcb.cwnd / self.tcb.snd_mss
+        if cwnd < self._w_max:
+            self._k = ((self._w_max - cwnd) / C) ** (1 / 3)
         else:
             self._k = 0.0
-            self._w_max = self._cwnd
-        self._prior = max(self._prior, self._cwnd)
+            self._w_max = cwnd
+        self._prior = max(self._prior, cwnd)
 
-    def _grow(self, segments: float, now: int) -> None:
+    def _growth(self, windows: float, now: int) -> int:
+        """The bytes by which cwnd may grow with the next window, so that it is on the curve a
+        round trip from now; so many were acknowledged since the last time.
+        """
         tcb = self.tcb
+        cwnd = tcb.cwnd / tcb.snd_mss
         since = (now - self._epoch) / SECOND
-        target = self._window_at(since + tcb.srtt / SECOND)
-        target = min(max(target, self._cwnd), 1.5 * self._cwnd)
         alpha = ALPHA if self._w_est < self._prior else 1.0  # RFC 9438 §4.3
-        self._w_est += alpha * segments / self._cwnd
+        self._w_est += alpha * windows
         if self._window_at(since) < self._w_est:
-            self._cwnd = max(self._cwnd, self._w_est)
+            target = self._w_est + alpha  # as the estimate will be then
         else:
-            self._cwnd += (target - self._cwnd) / self._cwnd * segments
-        tcb.cwnd = min(int(self._cwnd * tcb.snd_mss), INFINITE)
+            target = min(self._window_at(since + tcb.srtt / SECOND), 1.5 * cwnd)
+        return max(min(int(target * tcb.snd_mss), INFINITE) - tcb.cwnd, 0)
 
     def _window_at(self, seconds: float) -> float:
         return float(C * (seconds - self._k) ** 3 + self._w_max)
@@ -135,7 +136,6 @@ class Cubic(CongestionControl):
     def on_undo(self) -> None:
         """RFC 9438 §4.9: goes on along the curve that the loss interrupted."""
         self._w_max, self._k, self._epoch, self._prior, self._w_est = self._before
-        self._cwnd = self.tcb.cwnd / self.tcb.snd_mss
 
     def on_idle(self) -> None:
         """The clock of the cubic does not run while the application is idle (RFC 9438 §4.2)."""

@@ -30,6 +30,7 @@ class Fixed(CongestionControl):
     def on_ack(self, sample: Sample) -> None:
         """Nothing grows."""
         self._hold()
+        self.grow(0, 0)
 
     def on_congestion(self, flight: int, now: int) -> None:
         """Nothing shrinks."""
