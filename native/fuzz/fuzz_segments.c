@@ -49,6 +49,12 @@ static void take_space(struct tcb *t, struct input *in)
     t->rcv_wscale = take8(in) % 15;
     t->snd_wnd = t->max_snd_wnd = (uint32_t)take16(in) << t->snd_wscale;
     t->cwnd = t->snd_mss * (1 + take8(in));
+    if (take8(in) & 1) {
+        t->grow_by = take16(in);
+        t->grow_over = take32(in);
+        t->grow_cwnd = t->cwnd;
+        t->grow_end = t->snd_una + take16(in);
+    }
     t->rcv_wnd_max = take16(in);
     ring_init(&t->snd, take16(in));
     ring_init(&t->rcv, t->rcv_wnd_max + take8(in));
@@ -139,7 +145,7 @@ static void check_notes(const struct world *w)
     for (i = 0; i < path->happened_count; i++)
         told += path->happened[i] == HAPPENED_READY;
     PROMISE(told == (t->ready != 0) && path->sending_count == t->in_output);
-    PROMISE(path->sampled_count == (t->sample_acks != 0));
+    PROMISE(path->sampled_count == t->sample_due && (!t->sample_due || t->sample_acks > 0));
     for (i = 0; i < TIMER_COUNT; i++)
         PROMISE(t->deadlines[i] == 0 || (t->places[i] != 0 && t->places[i] <= t->deadlines[i]));
     PROMISE(path->noted == path->happened_count + path->sending_count + path->sampled_count);
@@ -222,7 +228,7 @@ static void take_up_notes(struct world *w)
 {
     w->path.happened_count = w->path.sending_count = w->path.sampled_count = 0;
     w->path.noted = 0;
-    w->t.ready = w->t.in_output = 0;
+    w->t.ready = w->t.in_output = w->t.sample_due = 0;
     w->t.sample_acks = w->t.sample_rtts = 0;
     w->t.sample_acked = 0;
     w->t.sample_rtt = 0;
