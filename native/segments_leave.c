@@ -152,7 +152,7 @@ static uint32_t largest_text(const struct departure *d)
         return t->snd_mss; /* on the largest links one segment is all that fits */
     if (t->pacing_rate == 0)
         return most;
-    burst = t->pacing_rate * QUANTUM / SECOND / t->snd_mss;
+    burst = t->pacing_rate / (SECOND / QUANTUM) / t->snd_mss; /* no rate is too large for that */
     burst = (burst > 0 ? burst : 1) * t->snd_mss;
     return burst < most ? (uint32_t)burst : most;
 }

@@ -434,6 +434,21 @@ static void a_burst_is_worth_a_millisecond(void)
     bench_free(&b);
 }
 
+static void no_rate_is_too_large_for_the_burst(void)
+{
+    struct sending s;
+    struct bench b;
+
+    bench_init(&b);
+    b.t->cwnd = b.t->snd_wnd = 100000;
+    b.t->pacing_rate = UINT64_MAX / 1000 + 1; /* times 1000 it is 616 */
+    write_text(b.t, 60000);
+    s = leave(&b, ROOM, LEAVE_OFFLOAD, NOW);
+    CHECK(s.count == 1 && is_segment(&s, 0, b.t->snd_una, 60000, WHY_DATA_PUSHED));
+    free(s.out);
+    bench_free(&b);
+}
+
 /* ---- the window that is announced ------------------------------------------------------------ */
 
 static uint16_t announced(struct bench *b)
@@ -509,6 +524,7 @@ int main(void)
     RUN(a_segment_of_the_largest_link_leaves_with_offload);
     RUN(data_waits_for_its_time);
     RUN(a_burst_is_worth_a_millisecond);
+    RUN(no_rate_is_too_large_for_the_burst);
     RUN(the_window_grows_in_steps_worth_a_segment);
     RUN(the_field_is_rounded_up_where_there_is_room);
     RUN(the_field_has_16_bits);

@@ -1,5 +1,7 @@
 """What idle connections hold in memory, in our stack and in others."""
 
+import resource
+
 from scripts.benchmarks.client import Client
 from scripts.benchmarks.figures import Effort, Figure, Part, Request, Result, Workload
 from scripts.benchmarks.tcp_servers import Servers
@@ -24,9 +26,18 @@ class IdleServers(Servers):
         with self.for_a_while():
             server = self.start(variant, 0, self._request)
             before = server.resident()
-            count = effort.connections
+            count = min(effort.connections, _descriptors() - _OTHERS)
             with self._client.idle(server.address, count, effort.seconds) as opened:
                 return {"bytes": (server.resident() - before) / opened, "count": opened}
+
+
+_OTHERS = 64  # descriptors that the client has beside its connections
+
+
+def _descriptors() -> int:
+    """As many as a process may have, whoever starts it."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 20 if most == resource.RLIM_INFINITY else most
 
 
 PART = Part(
