@@ -54,6 +54,8 @@ class ThreadDriver:
         self._look_wanted = False  # by the thread, which found the lock taken
         self._trusted_until = 0  # µs, how long callers are expected to look at the link
         self._watching = link.fileno() >= 0  # whether the thread wakes for the link
+        self._resting = False  # whether it only waits for callers to call no more
+        self._timer: int | None = None  # µs, when the earliest one may be due
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poller = select.epoll()
         self._poller.register(self._wakeup, select.EPOLLIN)
@@ -91,9 +93,12 @@ class ThreadDriver:
         """Takes in what has arrived and sends what is due, without a change of threads. The
         caller holds the lock.
         """
-        now = self.now()
-        self._look(now)
-        self._flush(now)
+        self.look()
+        self.flush()
+
+    def look(self) -> None:
+        """Takes in what has arrived. The caller holds the lock."""
+        self._look(self.now())
 
     def flush(self) -> None:
         """Sends what is due. The caller holds the lock."""
@@ -152,7 +157,6 @@ class ThreadDriver:
     # What everybody does.
 
     def _look(self, now: int) -> None:
-        """Takes in what has arrived."""
         self._looked = now
         self._look_wanted = False
         if self._closed or self.error or self.link.fileno() < 0:
@@ -170,23 +174,29 @@ class ThreadDriver:
         except OSError as error:
             self._link_failed(error)
             return
-        if again or self._is_due_before_waking():
+        if self._is_due_before_waking() or again:
             self.wake()
 
     def _is_due_before_waking(self) -> bool:
         deadline = self._pump.next_wake()
-        return deadline is not None and (
-            self._sleeping_until is None or deadline < self._sleeping_until
-        )
+        if deadline is None:
+            return False
+        if self._timer is None or deadline < self._timer:
+            self._timer = deadline
+        return self._sleeping_until is None or deadline < self._sleeping_until
 
     # The thread.
 
     def _run(self) -> None:
         timeout: float | None = 0.0
         while True:
-            for descriptor, _ in self._poller.poll(timeout):
+            woken = self._poller.poll(timeout)
+            for descriptor, _ in woken:
                 if descriptor == self._wakeup:
                     os.eventfd_read(self._wakeup)
+            if not woken and self._rests_on():
+                timeout = self._until_rested()
+                continue
             self._sleeping_until = 0  # awake: nobody needs to wake this thread
             self._enter()
             try:
@@ -196,6 +206,25 @@ class ThreadDriver:
                 timeout = self._time_to_sleep()
             finally:
                 self.lock.release()
+
+    def _rests_on(self) -> bool:
+        """Whether callers have called meanwhile and no timer is due, so that the thread can go on
+        sleeping. This is asked without the lock: whoever has it would have to wait for a thread
+        that has nothing to do.
+        """
+        if not self._resting or self.lookout.led:
+            return False
+        # In this order: whoever starts a timer now writes it down before he looks how long the
+        # thread sleeps, so one of the two sees the other.
+        self._sleeping_until = until = self._trusted_until
+        timer = self._timer
+        if timer is not None and timer < until:
+            self._sleeping_until = until = timer
+        return until > self.now()
+
+    def _until_rested(self) -> float:
+        """Seconds until the thread looks whether callers still call."""
+        return max(0.0, ((self._sleeping_until or 0) - self.now()) / 1e6)
 
     def _enter(self) -> None:
         """Takes the lock. Where an application has it, that takes in what has arrived, too: two
@@ -215,10 +244,12 @@ class ThreadDriver:
         if self.error:
             self._sleeping_until = None
             return None
-        now, until = self.now(), self._pump.next_deadline()
+        now = self.now()
+        until = self._timer = self._pump.next_deadline()
         if self.link.fileno() >= 0:
             self._watch(on=not self._trusts_callers(now))
-            if not self._watching and not self.lookout.led:
+            self._resting = not self._watching and not self.lookout.led
+            if self._resting:
                 until = self._trusted_until if until is None else min(until, self._trusted_until)
         self._sleeping_until = until
         return None if until is None else max(0.0, (until - now) / 1e6)

@@ -107,6 +107,9 @@ class Stream:
         """Lets go of the connection; with `linger` waits so many seconds until the peer has
         everything, with 0 resets at once (RFC 9293 §3.10.5).
         """
+        # What has arrived was there before the end: bytes that nobody read make it a reset, and
+        # behind a FIN of the peer nothing is left to wait for.
+        self._driver.look()
         connection = self.connection
         if linger == 0:
             connection.abort(self._driver.now())

@@ -451,6 +451,7 @@ class Socket(SocketBase):
             self._listener.close(self._driver.now())
         if self._stream is not None:
             self._stream.close(self._settings.linger)
+            self._settings.take_error = int  # no cycle: what is closed shall be gone at once
         self._release()
 
     def _stop_listening(self) -> None:

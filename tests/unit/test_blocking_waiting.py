@@ -1,13 +1,17 @@
 """How calls on blocking sockets wait: at the link themselves, and for each other."""
 
 import errno
+import gc
 import signal
 import socket
 import threading
 import time
+import weakref
+from contextlib import contextmanager
 
 import pytest
 
+from stack.core.tcp.states import State
 from stack.sockets.blocking import BlockingHost
 from tests.support.packet_link import PacketLink, hosts
 from tests.support.two_worlds import in_thread, ours
@@ -62,8 +66,9 @@ def test_a_call_that_waits_no_longer_leaves_the_link_to_another_one(world):
     assert received() == b"hello"
 
 
-def test_a_call_that_does_not_wait_takes_in_what_has_arrived():
-    """Nobody else may have looked: EAGAIN is for what has not come."""
+@contextmanager
+def behind_the_driver():
+    """(client, accepted) while the driver's thread of the second one's host can take nothing in."""
     first, second = hosts()
     links = PacketLink.pair()
     with BlockingHost(first, links[0]) as near, BlockingHost(second, links[1]) as far:
@@ -73,9 +78,47 @@ def test_a_call_that_does_not_wait_takes_in_what_has_arrived():
         client = near.socket()
         client.connect(("192.0.2.2", 80))
         accepted, _ = listener.accept()
-        with far.driver.lock:  # its thread cannot take anything in
-            client.send(b"here")
-            assert accepted.recv(10, socket.MSG_DONTWAIT) == b"here"
+        with far.driver.lock:
+            yield client, accepted
+
+
+def test_a_call_that_does_not_wait_takes_in_what_has_arrived():
+    """Nobody else may have looked: EAGAIN is for what has not come."""
+    with behind_the_driver() as (client, accepted):
+        client.send(b"here")
+        assert accepted.recv(10, socket.MSG_DONTWAIT) == b"here"
+
+
+def test_closing_takes_in_what_has_arrived():
+    """Bytes that came and that nobody read make the end a reset (RFC 9293 §3.6.1)."""
+    with behind_the_driver() as (client, accepted):
+        client.send(b"unread")
+        accepted.close()
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+
+
+def test_who_closes_behind_the_peer_has_no_time_wait():
+    with behind_the_driver() as (client, accepted):
+        connection = accepted._stream.connection
+        client.close()
+        accepted.close()
+        assert connection.state == State.LAST_ACK
+
+
+def test_a_closed_socket_is_no_garbage(world):
+    """An accept loop would make work for the collector with every connection."""
+    listener, client = world.listener(), world.client()
+    client.connect(listener.getsockname())
+    accepted, _ = listener.accept()
+    gone = weakref.ref(accepted)
+    gc.disable()
+    try:
+        accepted.close()
+        del accepted
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("seconds", [1e7, 1e9])

@@ -216,3 +216,17 @@ def test_timers_run_in_time_while_a_caller_waits(drivers):
             client.lookout.lead(None)
         client.lookout.leave()
     assert connection.error == errno.ETIMEDOUT
+
+
+def test_timers_run_though_calls_follow_each_other_without_a_pause(drivers):
+    """The thread rests while callers call, but not beyond a timer that one of them started."""
+    client, server = drivers
+    server.close()
+    with client.calling() as now:
+        connection = client.host.connect("192.0.2.2", 80, now)
+        connection.set("user_timeout", 50_000)
+    end = time.monotonic() + 10
+    while connection.state == State.SYN_SENT:
+        with client.calling():
+            assert time.monotonic() < end
+    assert connection.error == errno.ETIMEDOUT

@@ -38,8 +38,11 @@ class VirtualDriver:
     def flush(self) -> None:
         """The runner sends after each call."""
 
-    def take_turn(self) -> None:
+    def look(self) -> None:
         """Nothing waits to be taken in: the runner brings each packet."""
+
+    def take_turn(self) -> None:
+        """Nothing waits, and the runner sends after each call."""
 
     def wake(self) -> None:
         """The runner is awake."""
