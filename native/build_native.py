@@ -18,6 +18,7 @@ SOURCES = (
     "tcb.c",
     "segments_arrive.c",
     "segments_leave.c",
+    "landing.c",
     "tun.c",
     "line.c",
     "hop.c",

@@ -106,6 +106,7 @@ class ThreadDriver:
             self.wake()
             self._closed = True
         self._thread.join()
+        self._pump.stop()
         self._poller.close()
         os.close(self._wakeup)
 
