@@ -20,6 +20,7 @@ SOURCES = (
     "segments_leave.c",
     "segments_open.c",
     "timers.c",
+    "landing.c",
     "tun.c",
     "line.c",
     "hop.c",

@@ -103,6 +103,29 @@ struct tcb *flow_find_tcb(const struct flow_table *t, const struct packet *p);
 /* Makes room for one more transmission; 0 when memory ran out. */
 int sent_reserve(struct sent *q);
 
+/* ---- text that is read straight into its receive ring (landing.c) ----------- */
+
+/* What the next packet of a batch is taken to be. */
+struct landing {
+    const struct packet *like; /* the latest one of its flow; NULL: nothing lands (any more) */
+    struct ring *ring;
+    uint8_t *place;       /* in the ring, for its text; NULL: there is no room */
+    uint32_t seq;
+    uint32_t head_length; /* bytes of its headers */
+    uint32_t landed;      /* bytes of text before it, in this batch */
+};
+
+/* A batch begins, which may land text in the rings of `flows`; `latest` was read before it. */
+void landing_begin(struct landing *l, const struct flow_table *flows, const struct packet *latest);
+/* A packet of `length` bytes was read: its headers to `head`, the rest to the place. Parses it
+ * and returns 1 when it is the expected one, whose checksum somebody vouches for. Else puts its
+ * bytes together behind `head`, and returns 0. */
+int landing_take(struct landing *l, struct packet *p, uint8_t *head, uint32_t length, int vouched);
+/* Whether what has landed should be processed before more is read. */
+int landing_is_full(const struct landing *l);
+/* The batch is over; `last` is its last packet, NULL: it has none. */
+void landing_end(struct landing *l, struct packet *latest, const struct packet *last);
+
 /* ---- what both directions of the segment path use (segment_path.c) -------- */
 
 static inline int before(uint32_t a, uint32_t b)

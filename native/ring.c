@@ -6,7 +6,7 @@
 
 #define CAPACITY_MIN 256u /* a small message: idle connections keep that much */
 #define CAPACITY_MAX (1u << 30) /* the largest window (RFC 7323 §2.3) */
-#define KEPT_WHEN_EMPTY 65536u
+#define KEPT_WHEN_EMPTY 32768u
 #define BULK 16384u
 
 void ring_init(struct ring *r, uint32_t limit)
@@ -38,6 +38,8 @@ static void copy_in(struct ring *r, uint32_t offset, const uint8_t *src, uint32_
     uint32_t at = position(r, offset);
     uint32_t first = until_wrap(r, at, n);
 
+    if (src == r->data + at)
+        return; /* what ring_place lent */
     memcpy(r->data + at, src, first);
     memcpy(r->data, src + first, n - first);
 }
@@ -118,6 +120,25 @@ uint32_t ring_write_at(struct ring *r, uint32_t offset, const uint8_t *src, uint
     return n;
 }
 
+int ring_prepare(struct ring *r, uint32_t n)
+{
+    uint32_t in_front = r->ahead == 0 && r->usual > 0 ? r->usual : r->length;
+
+    if (r->length > r->limit || n > r->limit - r->length)
+        return 0;
+    return reserve(r, in_front + n);
+}
+
+uint8_t *ring_place(const struct ring *r, uint32_t offset, uint32_t n)
+{
+    uint32_t at;
+
+    if (offset > r->limit || n > r->limit - offset || offset + n > r->capacity)
+        return NULL;
+    at = position(r, offset);
+    return until_wrap(r, at, n) == n ? r->data + at : NULL;
+}
+
 uint32_t ring_commit(struct ring *r, uint32_t n)
 {
     if (n > r->ahead - r->length)
@@ -146,6 +167,12 @@ uint32_t ring_read(struct ring *r, uint8_t *dst, uint32_t n)
     return ring_consume(r, ring_peek(r, 0, dst, n));
 }
 
+void ring_settle(struct ring *r)
+{
+    if (r->ahead == 0 && r->capacity > KEPT_WHEN_EMPTY)
+        ring_free(r);
+}
+
 uint32_t ring_consume(struct ring *r, uint32_t n)
 {
     n = available(r, 0, n);
@@ -158,8 +185,7 @@ uint32_t ring_consume(struct ring *r, uint32_t n)
         return n;
     r->head = 0; /* an empty ring starts over, where its memory is warm */
     r->usual -= r->usual / 8;
-    if (r->capacity > KEPT_WHEN_EMPTY)
-        ring_free(r);
+    ring_settle(r);
     return n;
 }
 

@@ -44,13 +44,20 @@ void batch_free(struct batch *b)
 
 /* ---- in ------------------------------------------------------------------ */
 
-static ssize_t read_packet(int fd, uint8_t *vnet, uint32_t vnet_length, uint8_t *data)
+/* Headers go to `data`, and what is behind them to the place where it may land, if there is one. */
+static ssize_t read_packet(int fd, uint8_t *vnet, uint32_t vnet_length, uint8_t *data,
+                           const struct landing *l)
 {
-    struct iovec parts[2] = {{vnet, vnet_length}, {data, PACKET_MAX}};
+    struct iovec parts[3] = {{vnet, vnet_length}, {data, PACKET_MAX}, {NULL, 0}};
     ssize_t n;
 
+    if (l->place != NULL) {
+        parts[1].iov_len = l->head_length;
+        parts[2].iov_base = l->place;
+        parts[2].iov_len = PACKET_MAX - l->head_length;
+    }
     do
-        n = readv(fd, parts, 2);
+        n = readv(fd, parts, l->place != NULL ? 3 : 2);
     while (n < 0 && errno == EINTR);
     return n;
 }
@@ -76,38 +83,55 @@ static uint16_t vnet_gso_size(const uint8_t *vnet)
     return size;
 }
 
-static void take_in(struct packet *p, const uint8_t *vnet, const uint8_t *data, size_t length)
+/* Returns how many bytes of the arena the packet has. */
+static size_t take_in(struct packet *p, const uint8_t *vnet, uint8_t *data, size_t length,
+                      struct landing *l)
 {
     uint32_t flags = vnet_flags(vnet);
 
-    packet_parse(p, data, length, flags != 0 ? PARSE_TRUST_CHECKSUM : 0);
+    if (l->place != NULL && landing_take(l, p, data, (uint32_t)length, flags != 0))
+        length = l->head_length;
+    else
+        packet_parse(p, data, length, flags != 0 ? PARSE_TRUST_CHECKSUM : 0);
     p->vnet_flags = (uint8_t)flags;
     p->gso_size = vnet_gso_size(vnet);
+    return length;
 }
 
-int tun_receive(int fd, struct batch *b, uint32_t vnet)
+/* Returns 0, or what the first read failed with. */
+static int fill(int fd, struct batch *b, uint32_t vnet, struct landing *l)
 {
     uint8_t header[VNET_MAX] = {0};
     size_t at = 0;
 
-    b->count = 0;
-    if (vnet > sizeof header)
-        return -EINVAL;
-    while (b->count < BATCH_PACKETS && b->arena_size - at >= PACKET_MAX) {
-        ssize_t n = read_packet(fd, header, vnet, b->arena + at);
-        size_t length;
+    while (b->count < BATCH_PACKETS && b->arena_size - at >= PACKET_MAX && !landing_is_full(l)) {
+        uint8_t *data = b->arena + at;
+        ssize_t n = read_packet(fd, header, vnet, data, l);
 
         if (n < 0 && b->count == 0)
-            return -errno;
+            return errno;
         if (n <= 0)
             break;
         if ((size_t)n < vnet)
             continue;
-        length = (size_t)n - vnet;
-        take_in(&b->packets[b->count++], header, b->arena + at, length);
-        at = (at + length + PACKET_ALIGN - 1) / PACKET_ALIGN * PACKET_ALIGN;
+        at += take_in(&b->packets[b->count++], header, data, (size_t)n - vnet, l);
+        at = (at + PACKET_ALIGN - 1) / PACKET_ALIGN * PACKET_ALIGN;
     }
-    return (int)b->count;
+    return 0;
+}
+
+int tun_receive(int fd, struct batch *b, uint32_t vnet, const struct flow_table *flows)
+{
+    struct landing landing;
+    int error;
+
+    b->count = 0;
+    if (vnet > VNET_MAX)
+        return -EINVAL;
+    landing_begin(&landing, flows, &b->latest);
+    error = fill(fd, b, vnet, &landing);
+    landing_end(&landing, &b->latest, b->count > 0 ? &b->packets[b->count - 1] : NULL);
+    return error != 0 ? -error : (int)b->count;
 }
 
 static uint64_t nanoseconds(void)

@@ -118,6 +118,7 @@ struct packet {
     uint32_t accecn[3];      /* 24 bits each */
     const uint8_t *text;     /* bytes behind the transport header */
     uint32_t text_length;
+    uint8_t landed;          /* 1: text lies in the receive ring, and data has the headers only */
     uint8_t icmp_type;
     uint8_t icmp_code;
     uint32_t icmp_rest;      /* the four bytes behind the ICMP checksum */
@@ -173,14 +174,22 @@ uint32_t ring_write(struct ring *r, const uint8_t *src, uint32_t n);
 /* Writes n bytes at `offset` from the head without lengthening the queue.
  * All or nothing: returns n, or 0 when offset + n exceeds the limit. */
 uint32_t ring_write_at(struct ring *r, uint32_t offset, const uint8_t *src, uint32_t n);
+/* Reserves memory for n bytes in one piece behind those that are there, and in an empty ring
+ * for as many as usual in front of them. Returns 1, or 0 without memory or below the limit. */
+int ring_prepare(struct ring *r, uint32_t n);
+/* Where n bytes at `offset` from the head would stand in one piece, for a caller that puts them
+ * there itself before ring_write_at, which then copies nothing. NULL: there is no such place in
+ * the memory that the ring has. */
+uint8_t *ring_place(const struct ring *r, uint32_t offset, uint32_t n);
+/* Frees the memory of an empty ring when that is above 32 KiB. */
+void ring_settle(struct ring *r);
 /* Lengthens the queue by n bytes that were written ahead; returns n or 0. */
 uint32_t ring_commit(struct ring *r, uint32_t n);
 /* Copies up to n bytes out from `offset` and leaves them; returns the count. */
 uint32_t ring_peek(const struct ring *r, uint32_t offset, uint8_t *dst, uint32_t n);
 /* Copies up to n bytes out and drops them; returns the count. */
 uint32_t ring_read(struct ring *r, uint8_t *dst, uint32_t n);
-/* Drops up to n bytes from the front; returns the count. Frees an empty ring's memory
- * once it is above 64 KiB. */
+/* Drops up to n bytes from the front; returns the count. What then is empty is settled. */
 uint32_t ring_consume(struct ring *r, uint32_t n);
 /* Borrows n bytes at `offset` as at most two spans; returns how many spans. */
 int ring_spans(const struct ring *r, uint32_t offset, uint32_t n, struct span out[2]);
@@ -550,14 +559,17 @@ struct batch {
     uint32_t count;
     uint8_t *arena;
     size_t arena_size;
+    struct packet latest; /* the last one that was read, where another is likely to follow it */
 };
 
 struct batch *batch_new(void);
 void batch_free(struct batch *b);
 /* Reads and parses until the device is empty, the batch is full or the arena is.
- * vnet: bytes of virtio header in front of each packet (0 or 10). Returns the
- * number of packets, or -errno when the first read failed (-EAGAIN: nothing there). */
-int tun_receive(int fd, struct batch *b, uint32_t vnet);
+ * vnet: bytes of virtio header in front of each packet (0 or 10). Text of the connections in
+ * `flows` (NULL: of none) may land in their receive rings (native/landing.c): the batch has to
+ * be processed before anything else is done with those. Returns the number of packets, or
+ * -errno when the first read failed (-EAGAIN: nothing there). */
+int tun_receive(int fd, struct batch *b, uint32_t vnet, const struct flow_table *flows);
 /* Asks again and again for so many microseconds, without sleeping, whether packets came:
  * 1, 0, or -errno. A processor that sleeps takes longer to wake than a packet's whole way. */
 int tun_poll(int fd, uint32_t microseconds);

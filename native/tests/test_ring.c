@@ -63,10 +63,10 @@ static void large_memory_is_given_back_when_empty(void)
     uint8_t byte;
 
     ring_init(&r, 200000);
-    CHECK(ring_write(&r, pattern, 65537) == 65537);
-    CHECK(r.capacity == 131072);
-    CHECK(ring_consume(&r, 65536) == 65536 && r.data != NULL);
-    CHECK(ring_read(&r, &byte, 9) == 1 && byte == pattern[65536] && r.data == NULL);
+    CHECK(ring_write(&r, pattern, 32769) == 32769);
+    CHECK(r.capacity == 65536);
+    CHECK(ring_consume(&r, 32768) == 32768 && r.data != NULL);
+    CHECK(ring_read(&r, &byte, 9) == 1 && byte == pattern[32768] && r.data == NULL);
     CHECK(ring_write(&r, pattern, 10) == 10 && ring_consume(&r, 10) == 10 && r.data != NULL);
     ring_free(&r);
 }
@@ -101,6 +101,44 @@ static void spans_cover_the_wrap(void)
     ring_free(&r);
 }
 
+static void a_place_can_be_lent_and_filled(void)
+{
+    struct ring r;
+    uint8_t *place, out[3000];
+
+    ring_init(&r, 5000);
+    CHECK(ring_place(&r, 0, 1) == NULL && ring_prepare(&r, 5001) == 0);
+    CHECK(ring_write(&r, pattern, 1000) == 1000 && ring_prepare(&r, 2000) == 1);
+    place = ring_place(&r, 1000, 2000);
+    CHECK(place == r.data + 1000);
+    memcpy(place, pattern + 1000, 2000);
+    CHECK(ring_write_at(&r, 1000, place, 1500) == 1500 && r.ahead == 2500);
+    CHECK(ring_write_at(&r, 2500, place + 1500, 500) == 500 && ring_commit(&r, 2000) == 2000);
+    CHECK(ring_peek(&r, 0, out, 3000) == 3000 && memcmp(out, pattern, 3000) == 0);
+    CHECK(ring_place(&r, 3000, 1096) != NULL && ring_place(&r, 3000, 1097) == NULL);
+    CHECK(ring_consume(&r, 2990) == 2990);
+    CHECK(ring_place(&r, 10, 1096) != NULL && ring_place(&r, 10, 1097) == NULL); /* it would wrap */
+    CHECK(ring_place(&r, 4990, 11) == NULL && ring_place(&r, 5001, 1) == NULL);
+    CHECK(ring_prepare(&r, 4990) == 1 && ring_prepare(&r, 4991) == 0);
+    ring_free(&r);
+}
+
+static void an_empty_ring_is_prepared_for_as_much_as_usual(void)
+{
+    struct ring r;
+
+    ring_init(&r, 200000);
+    CHECK(ring_write(&r, pattern, 100000) == 100000 && ring_consume(&r, 100000) == 100000);
+    CHECK(r.usual == 87500 && r.data == NULL);
+    CHECK(ring_prepare(&r, 50000) == 1 && r.capacity == 262144);
+    ring_settle(&r);
+    CHECK(r.data == NULL);
+    CHECK(ring_write(&r, pattern, 5) == 5);
+    ring_settle(&r);
+    CHECK(r.data != NULL);
+    ring_free(&r);
+}
+
 static void a_lowered_limit_lets_nothing_more_in(void)
 {
     struct ring r;
@@ -123,6 +161,8 @@ int main(void)
     RUN(large_memory_is_given_back_when_empty);
     RUN(bytes_ahead_keep_an_empty_queue_alive);
     RUN(spans_cover_the_wrap);
+    RUN(a_place_can_be_lent_and_filled);
+    RUN(an_empty_ring_is_prepared_for_as_much_as_usual);
     RUN(a_lowered_limit_lets_nothing_more_in);
     return 0;
 }

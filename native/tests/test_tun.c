@@ -41,8 +41,8 @@ static void nothing_there_says_so(void)
     struct wire w = open_wire();
     struct batch *b = batch_new();
 
-    CHECK(b != NULL && tun_receive(w.ours, b, 0) == -EAGAIN && b->count == 0);
-    CHECK(tun_receive(-1, b, 0) == -EBADF && tun_receive(w.ours, b, 99) == -EINVAL);
+    CHECK(b != NULL && tun_receive(w.ours, b, 0, NULL) == -EAGAIN && b->count == 0);
+    CHECK(tun_receive(-1, b, 0, NULL) == -EBADF && tun_receive(w.ours, b, 99, NULL) == -EINVAL);
     batch_free(b);
     close_wire(w);
 }
@@ -72,12 +72,12 @@ static void packets_arrive_as_they_left(void)
     segment(&out[1], &r, 5);
     segment(&out[2], &r, 2);
     CHECK(tun_transmit(w.ours, out, 3, 10) == 3);
-    CHECK(b != NULL && tun_receive(w.theirs, b, 10) == 3 && b->count == 3);
+    CHECK(b != NULL && tun_receive(w.theirs, b, 10, NULL) == 3 && b->count == 3);
     CHECK(b->packets[0].fault == FAULT_NONE && b->packets[0].text_length == 0);
     CHECK(b->packets[1].fault == FAULT_NONE && b->packets[1].text_length == 5);
     memcpy(text, b->packets[1].text, 5);
     CHECK(memcmp(text, "hello", 5) == 0 && b->packets[2].text_length == 2);
-    CHECK(tun_receive(w.theirs, b, 10) == -EAGAIN);
+    CHECK(tun_receive(w.theirs, b, 10, NULL) == -EAGAIN);
     ring_free(&r);
     batch_free(b);
     close_wire(w);
@@ -110,7 +110,7 @@ static void the_device_may_vouch_for_a_checksum(void)
     vnet[1] = 1;
     vnet[5] = 0x11;
     write_vnet(w.theirs, vnet, data, n);
-    CHECK(b != NULL && tun_receive(w.ours, b, 10) == 3);
+    CHECK(b != NULL && tun_receive(w.ours, b, 10, NULL) == 3);
     CHECK(b->packets[0].fault == FAULT_TRANSPORT_CHECKSUM && b->packets[0].vnet_flags == 0);
     CHECK(b->packets[1].fault == FAULT_NONE && b->packets[1].vnet_flags == VNET_NEEDS_CSUM);
     CHECK(b->packets[1].gso_size == 0);
@@ -132,8 +132,8 @@ static void a_batch_ends_when_it_is_full(void)
         segment(&out[i], NULL, 0);
     CHECK(tun_transmit(w.ours, out, BATCH_PACKETS, 0) == BATCH_PACKETS);
     CHECK(tun_transmit(w.ours, out, 6, 0) == 6);
-    CHECK(b != NULL && tun_receive(w.theirs, b, 0) == BATCH_PACKETS);
-    CHECK(tun_receive(w.theirs, b, 0) == 6);
+    CHECK(b != NULL && tun_receive(w.theirs, b, 0, NULL) == BATCH_PACKETS);
+    CHECK(tun_receive(w.theirs, b, 0, NULL) == 6);
     batch_free(b);
     close_wire(w);
 }
@@ -151,12 +151,12 @@ static void the_arena_is_never_overrun(void)
 
         while (sent < 40 && write(w.ours, large, sizeof large) > 0)
             sent++;
-        n = tun_receive(w.theirs, b, 0);
+        n = tun_receive(w.theirs, b, 0, NULL);
         CHECK(n > 0);
         got += n;
     }
     for (;;) {
-        int n = tun_receive(w.theirs, b, 0);
+        int n = tun_receive(w.theirs, b, 0, NULL);
 
         if (n < 0)
             break;
@@ -195,7 +195,7 @@ static void a_refused_packet_is_lost_alone(void)
     outgoing_raw(&out[0], large, (uint32_t)length);
     segment(&out[1], NULL, 0);
     CHECK(tun_transmit(w.ours, out, 2, 0) == 2);
-    CHECK(tun_receive(w.theirs, b, 0) == 1 && b->packets[0].length == 40);
+    CHECK(tun_receive(w.theirs, b, 0, NULL) == 1 && b->packets[0].length == 40);
     free(large);
     batch_free(b);
     close_wire(w);

@@ -2,8 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from stack.wire.batch import Inbound, Outbound
+
+if TYPE_CHECKING:
+    from stack._native import FlowTable
 
 
 class LinkLost(OSError):
@@ -49,6 +53,12 @@ class Link(ABC):
 
     def set_offload(self, on: bool) -> None:  # noqa: B027 - most links have no offload
         """Switches offload at run time, where the link has any."""
+
+    def land(self, flows: "FlowTable | None") -> None:  # noqa: B027 - most links copy packets anyway
+        """From now on the text of packets may be put straight into the receive rings of the
+        connections in `flows` (None: of none). Whoever calls `receive` has the host process
+        what it returns before anything else is done with that host.
+        """
 
     @abstractmethod
     def close(self) -> None:

@@ -2,10 +2,14 @@
 
 from collections import deque
 from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
 
 from stack._native import ffi, lib
 from stack.link.base import Link
 from stack.wire.batch import CAPACITY, LOOPED, Inbound, Outbound
+
+if TYPE_CHECKING:
+    from stack._native import FlowTable
 
 DEFAULT_MTU = 16_384
 _WAITING_MAX = 4096  # packets; what comes on top is lost, as on any link
@@ -92,6 +96,10 @@ class LoopbackLink(Link):
     def set_offload(self, on: bool) -> None:
         if self._inner is not None:
             self._inner.set_offload(on)
+
+    def land(self, flows: "FlowTable | None") -> None:
+        if self._inner is not None:
+            self._inner.land(flows)
 
     def close(self) -> None:
         self._waiting.clear()

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from stack._native import ffi, lib
 from stack.link.base import Link
 from stack.link.tun import VNET_HEADER, TunLink
-from stack.wire.batch import CAPACITY, Inbound, Outbound
+from stack.wire.batch import CAPACITY, Inbound, Outbound, packet_bytes
 
 if TYPE_CHECKING:
-    from stack._native import Buffer
+    from stack._native import FlowTable
 
 _HEADER = struct.Struct("=BBHHHH")  # struct virtio_net_hdr, in the byte order of the machine
 _SEGMENTED = 1  # any kind of segmentation offload: our side only asks whether there is one
@@ -115,7 +115,7 @@ class SharedLink(Link):
 
     def _from_inbox(self) -> Inbound:
         batch = self._inbound
-        if lib.tun_receive(self._inbox.fileno(), batch.raw, VNET_HEADER) < 0:
+        if lib.tun_receive(self._inbox.fileno(), batch.raw, VNET_HEADER, ffi.NULL) < 0:
             batch.raw.count = 0
         return batch
 
@@ -127,8 +127,9 @@ class SharedLink(Link):
             strays = lib.share_split(self._share, batch.raw, self._strays, self._owners)
             for index in range(strays):
                 packet = self._strays[index]
-                view = ffi.buffer(packet.data, packet.length)
-                self._hand_over(self._owners[index], view, packet.vnet_flags, packet.gso_size)
+                self._hand_over(
+                    self._owners[index], packet_bytes(packet), packet.vnet_flags, packet.gso_size
+                )
             if batch.count:
                 break
         return batch
@@ -145,7 +146,7 @@ class SharedLink(Link):
         self._hand_over(owner, packet, 0, 0)
         return True
 
-    def _hand_over(self, owner: int, packet: "bytes | Buffer", flags: int, gso: int) -> None:
+    def _hand_over(self, owner: int, packet: bytes, flags: int, gso: int) -> None:
         """As a TUN device writes it, so that it is read like one. A worker that has fallen
         behind loses packets, as it would lose them in front of its queue.
         """
@@ -161,6 +162,9 @@ class SharedLink(Link):
 
     def set_offload(self, on: bool) -> None:
         self._queue.set_offload(on)
+
+    def land(self, flows: "FlowTable | None") -> None:
+        self._queue.land(flows)
 
     def close(self) -> None:
         self._either.close()

@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import pytun
 
@@ -17,6 +18,9 @@ from stack._native import ffi, lib
 from stack.errors import UsageError
 from stack.link.base import Link, LinkLost
 from stack.wire.batch import Inbound, Outbound
+
+if TYPE_CHECKING:
+    from stack._native import FlowTable
 
 TUN_DEVICE = "/dev/net/tun"
 VNET_HEADER = 10
@@ -137,6 +141,7 @@ class TunLink(Link):
         self._descriptor = descriptor
         self._vnet = VNET_HEADER if flags & pytun.IFF_VNET_HDR else 0
         self._inbound = Inbound()
+        self._flows: FlowTable = ffi.NULL
         self.offload = False
         os.set_blocking(descriptor, False)
         self.set_offload(True)
@@ -146,7 +151,7 @@ class TunLink(Link):
 
     def receive(self, now: int) -> Inbound:
         batch = self._inbound
-        result = lib.tun_receive(self._descriptor, batch.raw, self._vnet)
+        result = lib.tun_receive(self._descriptor, batch.raw, self._vnet, self._flows)
         if result < 0:
             batch.raw.count = 0
             _raise_if_deleted(result)
@@ -171,6 +176,9 @@ class TunLink(Link):
         except OSError:
             on = False  # the kernel then sends plain packets, which is always right
         self.offload = on
+
+    def land(self, flows: "FlowTable | None") -> None:
+        self._flows = ffi.NULL if flows is None else flows
 
     def close(self) -> None:
         if self._descriptor >= 0:

@@ -135,6 +135,7 @@ class AsyncioDriver:
 
     def _stop(self) -> None:
         self._closed = True
+        self._pump.stop()
         if self._fd >= 0:
             self.loop.remove_reader(self._fd)
         if self._timer:

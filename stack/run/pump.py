@@ -82,7 +82,7 @@ class Pump:
         self._follow_observers()
         self.link.on_deadline(now)
         for _ in range(ROUNDS):
-            if self.receive(now) < CAPACITY:
+            if not self.receive(now):
                 break
         self.host.on_deadline(now)
         self._tell()
@@ -96,6 +96,10 @@ class Pump:
             if not self._tell() and not arrived:
                 return False
         return True
+
+    def stop(self) -> None:
+        """Leaves the link to others."""
+        self.link.land(None)
 
     def abandon(self, now: int) -> None:
         """Ends everything on the host: the link carries nothing any more."""
@@ -132,7 +136,9 @@ class Pump:
         return bool(events)
 
     def _follow_observers(self) -> None:
-        """People shall see the packets of a wire: with an observer there is no offload."""
+        """People shall see the packets of a wire: with an observer there is no offload, and
+        packets come whole.
+        """
         if self.host.observed is not self._observed:
             self._observed = self.host.observed
             self._set_offload()
@@ -141,3 +147,4 @@ class Pump:
         if self._can_offload:
             self.link.set_offload(not self._observed)
         self.host.offload = self.link.offload and not self._observed
+        self.link.land(None if self._observed else self.host.flows)

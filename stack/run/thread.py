@@ -127,6 +127,7 @@ class ThreadDriver:
             self._closed = True
             self.lookout.close()
         self._thread.join()
+        self._pump.stop()
         self._poller.close()
         os.close(self._wakeup)
 

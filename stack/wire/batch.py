@@ -21,6 +21,14 @@ _VIRTIO_NEEDS_CSUM = 1  # virtio-net header, first byte: the device fills in the
 PACKET_MAX = 40 + 65535  # an IPv6 header and the longest payload it can announce
 
 
+def packet_bytes(packet: "Packet") -> bytes:
+    """A packet's bytes from its IP header on, as they came, wherever its text lies."""
+    if not packet.landed:
+        return ffi.buffer(packet.data, packet.length)[:]
+    head = ffi.buffer(packet.data, packet.length - packet.text_length)
+    return b"".join((head, ffi.buffer(packet.text, packet.text_length)))
+
+
 class Inbound:
     """Parsed packets that came in together: a native `struct batch`.
 
@@ -103,11 +111,12 @@ class Inbound:
         where the device left that to us.
         """
         packet = self.packets[index]
+        data = packet_bytes(packet)
         if packet.vnet_flags & lib.VNET_NEEDS_CSUM:
-            copy = bytearray(ffi.buffer(packet.data, packet.length))
+            copy = bytearray(data)
             lib.packet_complete_checksum(ffi.addressof(packet), ffi.from_buffer("uint8_t[]", copy))
             return bytes(copy)
-        return ffi.buffer(packet.data, packet.length)[:]
+        return data
 
     def __len__(self) -> int:
         return self.raw.count

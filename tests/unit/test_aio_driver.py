@@ -145,6 +145,8 @@ class Fake:
         self.expired = []
         self.told = []
         self.switched = []
+        self.flows = "flows"
+        self.landing = []
         self.changed = None
 
     def fileno(self):
@@ -169,6 +171,9 @@ class Fake:
 
     def set_offload(self, on):
         self.switched.append(on)
+
+    def land(self, flows):
+        self.landing.append(flows)
 
     def events(self):
         told, self.told = self.told, []
@@ -250,7 +255,7 @@ def test_a_deadline_that_moves_nearer_is_met(loop):
     assert fake.expired
 
 
-def test_offload_is_off_while_someone_observes(loop):
+def test_offload_and_landing_are_off_while_someone_observes(loop):
     fake = Fake()
     driver = AsyncioDriver(fake, fake, loop)
     assert fake.switched == [True]
@@ -259,6 +264,8 @@ def test_offload_is_off_while_someone_observes(loop):
         driver.wake()
         turn(loop)
     assert fake.switched == [True, False, True]
+    driver.close()
+    assert fake.landing == ["flows", None, "flows", None]
 
 
 def test_an_owner_that_fails_is_reported_and_the_next_one_is_told(loop):

@@ -14,7 +14,7 @@ from stack.core.tcp.connection import Connection
 from stack.core.tcp.listener import Listener
 from stack.core.udp.endpoint import UdpEndpoint
 from stack.observe.recording.values import Digest, Offered, Packets, Room, digest, short
-from stack.wire.batch import Inbound, Outbound
+from stack.wire.batch import Inbound, Outbound, packet_bytes
 
 Recorded = Connection | Listener | UdpEndpoint
 
@@ -134,9 +134,7 @@ BY_TITLE = {one.title: one for one in INPUTS}
 def packets_of(inbound: Inbound) -> Packets:
     """What came in, as it came: checksums that a device left open stay so."""
     slots = map(inbound.slot, range(inbound.count))
-    return Packets(
-        tuple((ffi.buffer(p.data, p.length)[:], p.vnet_flags, p.gso_size) for p in slots)
-    )
+    return Packets(tuple((packet_bytes(p), p.vnet_flags, p.gso_size) for p in slots))
 
 
 def _offered(connection: Connection, data: Any) -> Offered:
