@@ -36,6 +36,7 @@ class AsyncioDriver:
         self.loop = loop or asyncio.get_running_loop()
         self._pump = Pump(host, link, self._failed)
         self._inside = False  # in a callback of ours: it ends with a flush anyway
+        self._time = 0  # µs, what such a callback takes for now
         self._woken = False
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
@@ -49,7 +50,13 @@ class AsyncioDriver:
         self.wake()
 
     def now(self) -> int:
-        """The loop's time in µs; rounded, so that a time in µs survives the way through float."""
+        """The loop's time in µs; while packets or timers are worked on, the time at which that
+        began, so that all that applications do then happens at once.
+        """
+        return self._time if self._inside else self._clock()
+
+    def _clock(self) -> int:
+        """Rounded, so that a time in µs survives the way through float."""
         return round(self.loop.time() * 1e6)
 
     def wake(self) -> None:
@@ -61,7 +68,7 @@ class AsyncioDriver:
     def close(self) -> None:
         """Sends what is due and stops; the link stays open. May be called more than once."""
         if not self._closed:
-            self._call(self._nothing)
+            self._call(self._flush)
             self._stop()
 
     def _on_readable(self) -> None:
@@ -69,41 +76,46 @@ class AsyncioDriver:
 
     def _on_woken(self) -> None:
         self._woken = False
-        self._call(self._nothing)
+        self._call(self._flush)
 
     def _on_timer(self) -> None:
         self._timer = None
         self._call(self._expire)
 
-    def _call(self, work: Callable[[int], None]) -> None:
-        """Does `work`, and then everything that it made due in one go."""
+    def _call(self, work: Callable[[], bool]) -> None:
+        """Does `work`, which sends what it made due and says whether there is more to send."""
         if self._closed:
             return
-        now = self.now()
         again = False
+        self._time = self._clock()
         self._inside = True
         try:
-            work(now)
-            again = self._pump.flush(self.now())
+            again = work()
         except OSError as error:
-            self._link_failed(error, now)
+            self._link_failed(error)
         finally:
             self._inside = False
         if again:
             self.wake()
         self._rearm()
 
-    def _take_in(self, now: int) -> None:
+    def _flush(self) -> bool:
+        """Sends what is due, at a time that is not before what applications did."""
+        self._time = now = self._clock()
+        return self._pump.flush(now)
+
+    def _take_in(self) -> bool:
         # A look at the device costs less than a turn of the loop, and a peer that was answered
         # has often sent more by then.
+        again = False
         for _ in range(BATCHES):
-            if not self._pump.receive(now):
+            if not self._pump.receive(self._time):
                 break
-            now = self.now()  # a host's time never goes back
-            self._pump.flush(now)
+            again = self._flush()
         if self._busy_poll and not self._polling:
             self._polling = True
             self.loop.call_soon(self._poll)
+        return again
 
     def _poll(self) -> None:
         """Comes behind the callbacks that the packets caused."""
@@ -111,19 +123,17 @@ class AsyncioDriver:
         if not self._closed and lib.tun_poll(self._fd, self._busy_poll) > 0:
             self._call(self._take_in)
 
-    def _expire(self, now: int) -> None:
+    def _expire(self) -> bool:
         deadline = self._pump.next_deadline()
-        if deadline is not None and deadline <= now:
-            self._pump.expire(now)
-
-    def _nothing(self, now: int) -> None:
-        """An application called the host already: all that is left is to send."""
+        if deadline is not None and deadline <= self._time:
+            self._pump.expire(self._time)
+        return self._flush()
 
     def _rearm(self) -> None:
         """Sees to it that the timer fires in time. One that fires too early looks again,
         which is cheaper than a new timer for every acknowledgement.
         """
-        deadline = self._pump.next_deadline()
+        deadline = self._pump.next_wake()
         if deadline is None or self._closed:
             return
         if self._timer is not None:
@@ -146,10 +156,10 @@ class AsyncioDriver:
             {"message": f"error while telling the owner of {source!r}", "exception": error}
         )
 
-    def _link_failed(self, error: OSError, now: int) -> None:
+    def _link_failed(self, error: OSError) -> None:
         """Nothing can come from this link any more: no connection shall wait for it."""
         self._stop()
         self.loop.call_exception_handler(
             {"message": "the link of a tunstack host failed", "exception": error}
         )
-        self._pump.abandon(now)
+        self._pump.abandon(self._time)

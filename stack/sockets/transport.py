@@ -20,10 +20,15 @@ from stack.sockets.view import SocketView
 # and one full of megabytes is not doubled in memory.
 READ_SIZE = 256 << 10
 
+HIGH_WATER = 64 << 10
+"""Bytes of backlog that pause a protocol, as with all of asyncio's transports; it goes on at a
+quarter of them."""
+
 # As plain numbers, which are compared ten times as fast as flags.
 _READABLE = int(Ready.READABLE | Ready.EOF)
 _WRITABLE = int(Ready.WRITABLE)
 _ENDED = int(Ready.ERROR | Ready.CLOSED)
+_CLOSED = int(State.CLOSED)
 
 Data = bytes | bytearray | memoryview
 
@@ -83,8 +88,11 @@ class TcpTransport(_FlowControlMixin):
         waiter: asyncio.Future[None] | None = None,
         server: TransportOwner | None = None,
     ) -> None:
-        super().__init__(None, loop)
+        # What the mix-in would do, which costs more than all that follows.
         self._loop = loop
+        self._protocol_paused = False
+        self._high_water = HIGH_WATER
+        self._low_water = HIGH_WATER // 4
         self._driver = driver
         self._connection = connection
         self._server = server
@@ -178,10 +186,13 @@ class TcpTransport(_FlowControlMixin):
     def _read(self) -> None:
         connection = self._connection
         try:
-            while self.is_reading() and connection.available:
-                self._deliver(connection)
-            if self.is_reading() and connection.eof and not self._eof_received:
-                self._deliver_eof()
+            while self._reading and not self._closing:
+                if connection.available:
+                    self._deliver(connection)
+                    continue
+                if connection.tcb.fin_received and not self._eof_received:
+                    self._deliver_eof()
+                return
         except Exception as error:
             self._fatal_error(error, "Fatal error: the protocol failed on received data")
 
@@ -326,7 +337,7 @@ class TcpTransport(_FlowControlMixin):
         if self._lost:
             return
         self._read()
-        if not self._lost and self._connection.state == State.CLOSED:
+        if not self._lost and self._connection.tcb.state == _CLOSED:
             self._ended()
 
     def _ended(self) -> None:

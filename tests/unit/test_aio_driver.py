@@ -4,6 +4,7 @@ import asyncio
 import errno
 import hashlib
 import socket
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -142,6 +143,7 @@ class Fake:
         self.count = 0
         self.full = False
         self.deadline = None
+        self.place = None  # an earlier time, at which a host that moved a timer is asked again
         self.expired = []
         self.told = []
         self.switched = []
@@ -160,7 +162,11 @@ class Fake:
         return self
 
     def next_deadline(self):
+        self.place = None
         return self.deadline
+
+    def next_wake(self):
+        return self.place or self.deadline
 
     def on_deadline(self, now):
         self.expired.append(now)
@@ -241,6 +247,39 @@ def test_one_timer_serves_deadlines_that_move(loop):
     turn(loop, 0.3)
     assert len(fake.expired) == 2, "the host's and the link's, which are one here"
     assert fake.expired[0] >= due
+
+
+def test_a_place_without_a_deadline_is_looked_at_and_no_more(loop):
+    fake = Fake()
+    driver = AsyncioDriver(fake, fake, loop)
+    fake.place = driver.now() + 5_000
+    fake.deadline = driver.now() + 60_000_000
+    driver.wake()
+    turn(loop, 0.02)
+    assert fake.place is None
+    assert fake.expired == []
+
+
+def test_while_it_works_an_application_sees_one_time_that_never_goes_back(loop):
+    fake = Fake()
+    driver = AsyncioDriver(fake, fake, loop)
+    seen = []
+
+    class Listening:
+        def on_ready(self, ready):
+            begin = driver.now()
+            time.sleep(0.001)
+            seen.append((begin, driver.now()))
+
+    source = type("Source", (), {"owner": Listening()})
+    for _ in range(2):
+        fake.told = [(source, 1)]
+        driver.wake()
+        turn(loop)
+    (first, also_first), (second, also_second) = seen
+    assert first == also_first
+    assert second == also_second
+    assert first + 1_000 <= second <= driver.now()
 
 
 def test_a_deadline_that_moves_nearer_is_met(loop):
