@@ -16,8 +16,8 @@ from stack.observe.tcb import tcb_text
 
 Prepare = Callable[[Host], None]
 
-# Who may do the work, which is the one thing that differs, and a word about the segment at hand.
-_NO_MATTER = ("fast ", "ack_verdict ")
+# Who may do the work, which is the one thing that differs.
+_NO_MATTER = ("fast ",)
 _TCB = ffi.offsetof("struct tcb", "sent")  # behind it are pointers
 _FAST = ffi.offsetof("struct tcb", "fast")
 _ALL = 16  # what only Python has is compared behind every so many events

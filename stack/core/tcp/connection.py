@@ -94,8 +94,10 @@ _ON_DEMAND: dict[str, Callable[["Connection"], Any]] = {
 }
 
 
-def _is_variable(value: object) -> bool:
-    return not isinstance(value, (property, FunctionType, SendBuffer, ReceiveBuffer))
+def _is_variable(name: str, value: object) -> bool:
+    """Whether it outlasts a segment, and is no part of the class."""
+    of_the_class = (property, FunctionType, SendBuffer, ReceiveBuffer)
+    return name[0] != "_" and name != "ack_verdict" and not isinstance(value, of_the_class)
 
 
 class Connection:
@@ -573,6 +575,6 @@ class Connection:
 
 
 _VARIABLES = [
-    *(name for name, value in vars(Connection).items() if name[0] != "_" and _is_variable(value)),
+    *(name for name, value in vars(Connection).items() if _is_variable(name, value)),
     *_ON_DEMAND,
 ]

@@ -90,9 +90,13 @@ class Player:
         except UsageError as error:
             self.close()
             raise UsageError(f"{path}: {error}") from error
-        self.host = Host(
-            self.addresses, random_bytes=self._draw, config=config, mtu=mtu, loopback=loopback
-        )
+        try:
+            self.host = Host(
+                self.addresses, random_bytes=self._draw, config=config, mtu=mtu, loopback=loopback
+            )
+        except Damaged:
+            self.close()
+            raise
 
     @property
     def left_out(self) -> int:
