@@ -12,6 +12,9 @@ from stack._native import lib
 class Reason(Enum):
     """An enum whose members are a sentence and where it comes from."""
 
+    # There is one of each: their names, by which enums hash, need not be looked at.
+    __hash__ = object.__hash__
+
     def __init__(self, text: str, source: str) -> None:
         self.text = text
         self.source = source

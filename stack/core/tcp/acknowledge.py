@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from stack._native import Packet
     from stack.core.tcp.connection import Connection
 
+# Asked for with every segment: a member of an enum costs ten times as much.
+_NO_ECN = Mode.OFF
+_OPEN = Recovery.OPEN
+_FAST = Recovery.FAST
+_ACKNOWLEDGEMENT = Verdict.ACKNOWLEDGEMENT
+
 
 def take(connection: "Connection", seg: "Packet", now: int) -> None:
     """Processes the acknowledgement, SACK blocks and window of a segment.
@@ -27,11 +33,11 @@ def take(connection: "Connection", seg: "Packet", now: int) -> None:
     flight_before = (tcb.snd_nxt - tcb.snd_una) & MASK
     if tcb.sample_acks and not _is_common(connection, seg):
         growth.settle(connection, now)  # what came before counts before
-    marked = connection.ecn.mode is not Mode.OFF and connection.ecn.on_ack(connection, seg, now)
+    marked = connection.ecn.mode is not _NO_ECN and connection.ecn.on_ack(connection, seg, now)
     if connection.rate is not None:
         connection.rate.check_app_limited()
     if flight_before == 0:
-        connection.ack_verdict = Verdict.ACKNOWLEDGEMENT
+        connection.ack_verdict = _ACKNOWLEDGEMENT
         _update_window(connection, seg)
         if seg.sack_count and tcb.sack_ok:
             # A D-SACK that tells of a needless retransmission may be the last to come.
@@ -46,9 +52,7 @@ def take(connection: "Connection", seg: "Packet", now: int) -> None:
         and not window_changed
         and not seg.flags & (lib.FLAG_FIN | lib.FLAG_SYN)
     )
-    connection.ack_verdict = (
-        Verdict.DUPLICATE_ACK if delivery.duplicate else Verdict.ACKNOWLEDGEMENT
-    )
+    connection.ack_verdict = Verdict.DUPLICATE_ACK if delivery.duplicate else _ACKNOWLEDGEMENT
     if delivery.advanced or delivery.sacked:
         _measure(connection, delivery, seg, now)
     before = tcb.recovery
@@ -56,8 +60,8 @@ def take(connection: "Connection", seg: "Packet", now: int) -> None:
     if connection.rate is not None:
         rate = connection.rate.sample(delivery)
         growth.inform_of_rate(connection, delivery.length, flight_before, delivery.rtt, now, rate)
-    elif delivery.advanced and Recovery.FAST not in (before, tcb.recovery) and not marked:
-        acked = delivery.advanced if before == Recovery.OPEN else _news(connection, delivery)
+    elif delivery.advanced and _FAST not in (before, tcb.recovery) and not marked:
+        acked = delivery.advanced if before == _OPEN else _news(connection, delivery)
         growth.note(connection, acked, flight_before, delivery.rtt)
     if delivery.advanced:
         _rearm(connection, now)
@@ -69,9 +73,9 @@ def _is_common(connection: "Connection", seg: "Packet") -> bool:
     """Whether an acknowledgement can do nothing but move snd_una and open the window."""
     tcb = connection.tcb
     return (
-        tcb.recovery == Recovery.OPEN
+        tcb.recovery == _OPEN
         and not (tcb.sacked or tcb.lost or tcb.dupacks or seg.sack_count)
-        and connection.ecn.mode is Mode.OFF
+        and connection.ecn.mode is _NO_ECN
         and connection.detector.settled
     )
 
@@ -152,14 +156,15 @@ def _update_window(connection: "Connection", seg: "Packet") -> bool:
     sent later: its window counts, or the old one would now reach beyond what was offered.
     """
     tcb = connection.tcb
-    if lt(seg.ack, tcb.snd_una):
+    seq, ack = seg.seq, seg.ack
+    if lt(ack, tcb.snd_una):
         return False
-    if seg.ack == tcb.snd_wl2 and lt(seg.seq, tcb.snd_wl1):
+    if ack == tcb.snd_wl2 and lt(seq, tcb.snd_wl1):
         return False
     wnd = seg.window << tcb.snd_wscale
     changed: bool = wnd != tcb.snd_wnd
-    tcb.snd_wl1 = seg.seq
-    tcb.snd_wl2 = seg.ack
+    tcb.snd_wl1 = seq
+    tcb.snd_wl2 = ack
     if changed:
         if tcb.snd_wnd == 0:  # R2 begins anew: what was sent so far only asked for room
             tcb.unacked_since = connection.host.now

@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 _ALWAYS = 1 << 62  # segments
 _ALERT = 16  # segments after the last sign of a loss
 _SIGNS_OF_LOSS = frozenset({Why.OUT_OF_ORDER, Why.GAP_FILLED, Why.DUPLICATE})
-_APART = frozenset(NUMBERS[why] for why in _SIGNS_OF_LOSS | {Why.AFTER_LOSS})
+ONE_BY_ONE = frozenset(NUMBERS[why] for why in _SIGNS_OF_LOSS | {Why.AFTER_LOSS})
+"""Reasons, as `tcb.ack_due` has them, for which an ACK must not also answer the segment that
+comes next."""
+
+# Asked of every segment: a member of an enum, or of `lib`, costs ten times as much.
+_NOT_DUE = lib.WHY_NONE
+_SECOND_SEGMENT = Why.SECOND_SEGMENT
+_DELAYED_ACK = Timer.DELAYED_ACK
 
 
 class AckPolicy:
@@ -65,16 +72,11 @@ class AckPolicy:
 
     def now(self, connection: "Connection", why: Why) -> None:
         """An ACK must leave with the next transmission; the first reason stays."""
-        if self._tcb.ack_due == lib.WHY_NONE:
+        if self._tcb.ack_due == _NOT_DUE:
             self._tcb.ack_due = NUMBERS[why]
         if why in _SIGNS_OF_LOSS:
             self._tcb.ack_alert = _ALERT
         connection.wants_output()
-
-    @property
-    def one_by_one(self) -> bool:
-        """Whether an ACK that is due must not also answer the segment that comes next."""
-        return self._tcb.ack_due in _APART
 
     def on_data(self, connection: "Connection", length: int, now: int) -> None:
         """`length` bytes arrived in order: at once when more than one full-sized segment
@@ -84,24 +86,26 @@ class AckPolicy:
         that waited for the timer would look lost to the peer (RFC 8985 §7.2).
         """
         tcb = self._tcb
-        tcb.ack_waiting += length
-        full_size = tcb.ack_full_size = max(tcb.ack_full_size, min(length, tcb.rcv_mss))
+        waiting = tcb.ack_waiting = tcb.ack_waiting + length
+        full_size = tcb.ack_full_size
+        if length > full_size:
+            full_size = tcb.ack_full_size = max(full_size, min(length, tcb.rcv_mss))
         if tcb.ack_alert > 0:
             tcb.ack_alert -= 1
             self.now(connection, Why.AFTER_LOSS)
-        elif tcb.ack_waiting > full_size:
-            self.now(connection, Why.SECOND_SEGMENT)
+        elif waiting > full_size:
+            self.now(connection, _SECOND_SEGMENT)
         elif tcb.ack_quick > 0:
             tcb.ack_quick -= 1
             self.now(connection, Why.QUICK_ACK)
-        elif not connection.deadlines[Timer.DELAYED_ACK]:
-            connection.start_timer(Timer.DELAYED_ACK, now + connection.config.delayed_ack)
+        elif not connection.deadlines[_DELAYED_ACK]:
+            connection.start_timer(_DELAYED_ACK, now + connection.config.delayed_ack)
 
     def on_sent(self, connection: "Connection", gaps_told: bool) -> None:
         """A segment left that acknowledges everything; when it had no room for SACK blocks,
         an ACK that is due stays due.
         """
         if gaps_told:
-            self._tcb.ack_due = lib.WHY_NONE
+            self._tcb.ack_due = _NOT_DUE
         self._tcb.ack_waiting = 0
-        connection.stop_timer(Timer.DELAYED_ACK)
+        connection.stop_timer(_DELAYED_ACK)

@@ -20,16 +20,29 @@ from stack.core.tcp import (
     timeouts,
     window,
 )
+from stack.core.tcp.acks import ONE_BY_ONE
 from stack.core.tcp.challenge import challenge, out_of_step
 from stack.core.tcp.ecn import Mode
 from stack.core.tcp.states import RECEIVING, Cause, State
 from stack.core.tcp.timers import Timer
 from stack.core.why import Verdict, Why
-from stack.wire.sequence import MASK, geq, gt, lt, sub
+from stack.wire.sequence import MASK, geq, gt, leq, lt, sub
 
 if TYPE_CHECKING:
-    from stack._native import Packet
+    from stack._native import Packet, Tcb
     from stack.core.tcp.connection import Connection
+
+# What is asked of every segment: a member of an enum, or of `lib`, costs ten times as much.
+_SYN_SENT = State.SYN_SENT
+_SYN_RECEIVED = State.SYN_RECEIVED
+_TIME_WAIT = State.TIME_WAIT
+_NO_ECN = Mode.OFF
+_FIN = lib.FLAG_FIN
+_SYN = lib.FLAG_SYN
+_RST = lib.FLAG_RST
+_ACK = lib.FLAG_ACK
+_URG = lib.FLAG_URG
+_TIMESTAMPS = lib.OPTION_TIMESTAMPS
 
 # RFC 7323 §5.5: after that long without a segment, ts_recent means nothing.
 _TIMESTAMP_AGE = 24 * 24 * 3600 * 1_000_000
@@ -40,9 +53,9 @@ def segment_arrives(connection: "Connection", seg: "Packet", now: int) -> Verdic
     tcb = connection.tcb
     tcb.segments_in += 1
     tcb.last_heard = now
-    if connection.acks.one_by_one:
+    if tcb.ack_due in ONE_BY_ONE:
         output.acknowledge(connection, now)
-    if tcb.state == State.SYN_SENT:
+    if tcb.state == _SYN_SENT:
         return syn_sent.arrives(connection, seg, now)
     verdict = (
         check_sequence_number(connection, seg, now)
@@ -52,7 +65,7 @@ def segment_arrives(connection: "Connection", seg: "Packet", now: int) -> Verdic
     )
     if verdict is not None:
         return verdict
-    if connection.ecn.mode is not Mode.OFF:
+    if connection.ecn.mode is not _NO_ECN:
         connection.ecn.on_segment(connection, seg)
     if connection.hears_traffic_class:
         connection.traffic_class_heard = seg.traffic_class
@@ -70,27 +83,29 @@ def segment_arrives(connection: "Connection", seg: "Packet", now: int) -> Verdic
 def check_sequence_number(connection: "Connection", seg: "Packet", now: int) -> Verdict | None:
     """Acceptability by window and timestamp; notes the timestamp (RFC 7323 §5.3)."""
     tcb = connection.tcb
-    if tcb.state == State.TIME_WAIT and _reopens(connection, seg):
+    state, stamped = tcb.state, tcb.ts_ok
+    if state == _TIME_WAIT and _reopens(connection, seg):
         return _reopen(connection, seg, now)
-    if tcb.state == State.SYN_RECEIVED and seg.seq == tcb.irs and seg.flags & lib.FLAG_SYN:
+    if state == _SYN_RECEIVED and seg.seq == tcb.irs and seg.flags & _SYN:
         return _syn_again(connection, seg, now)
-    if tcb.ts_ok:
+    if stamped:
         verdict = _check_timestamp(connection, seg, now)
         if verdict is not None:
             return verdict
-    if not _in_window(connection, seg):
+    if not _in_window(tcb, seg):
         return _unacceptable(connection, seg, now)
-    if tcb.ts_ok and seg.options & lib.OPTION_TIMESTAMPS:
+    if stamped and seg.options & _TIMESTAMPS:
         _note_timestamp(connection, seg, now)
     return None
 
 
-def _in_window(connection: "Connection", seg: "Packet") -> bool:
+def _in_window(tcb: "Tcb", seg: "Packet") -> bool:
     """The four cases of RFC 9293 table 6."""
-    tcb = connection.tcb
-    length = seg.text_length + bool(seg.flags & lib.FLAG_SYN) + bool(seg.flags & lib.FLAG_FIN)
-    if seg.flags & lib.FLAG_RST:
+    length, flags = seg.text_length, seg.flags
+    if flags & _RST:
         length = 0  # its text is not for the window: it counts when that is closed, too (MUST-66)
+    elif flags & (_SYN | _FIN):
+        length += bool(flags & _SYN) + bool(flags & _FIN)
     wnd = window.announced(tcb)
     offset = (seg.seq - tcb.rcv_nxt) & MASK
     if length == 0:
@@ -154,13 +169,13 @@ def _take_late_ack(connection: "Connection", seg: "Packet", now: int) -> None:
 def _check_timestamp(connection: "Connection", seg: "Packet", now: int) -> Verdict | None:
     """PAWS (RFC 7323 §5.3, R1); a RST is exempt (§5.2)."""
     tcb = connection.tcb
-    if seg.flags & lib.FLAG_RST:
+    if seg.flags & _RST:
         return None
-    if not seg.options & lib.OPTION_TIMESTAMPS:
+    if not seg.options & _TIMESTAMPS:
         # RFC 7323 §3.2: silently dropped once timestamps are agreed upon. But a SYN is of
         # another connection, and its sender must hear of this one (RFC 5961 §4.2).
         return None if seg.flags & lib.FLAG_SYN else Verdict.NO_TIMESTAMP
-    if sub(seg.tsval, tcb.ts_recent) >= 0 or now - tcb.ts_recent_at > _TIMESTAMP_AGE:
+    if not lt(seg.tsval, tcb.ts_recent) or now - tcb.ts_recent_at > _TIMESTAMP_AGE:
         return None
     connection.host.counters.count("PAWSEstab")
     out_of_step(connection, seg, Why.OLD_TIMESTAMP, now)
@@ -170,7 +185,7 @@ def _check_timestamp(connection: "Connection", seg: "Packet", now: int) -> Verdi
 def _note_timestamp(connection: "Connection", seg: "Packet", now: int) -> None:
     """RFC 7323 §4.3 (2): only a segment that covers the last ACK sent counts."""
     tcb = connection.tcb
-    if sub(seg.seq, tcb.last_ack_sent) <= 0:
+    if leq(seg.seq, tcb.last_ack_sent):
         tcb.ts_recent = seg.tsval
         tcb.ts_recent_at = now
 
@@ -231,7 +246,7 @@ def check_rst(connection: "Connection", seg: "Packet", now: int) -> Verdict | No
     """Only a RST exactly at rcv_nxt resets; any other in the window is challenged
     (RFC 5961 §3.2).
     """
-    if not seg.flags & lib.FLAG_RST:
+    if not seg.flags & _RST:
         return None
     tcb = connection.tcb
     if seg.seq != tcb.rcv_nxt:
@@ -265,7 +280,7 @@ def check_syn(connection: "Connection", seg: "Packet", now: int) -> Verdict | No
     """A SYN on a synchronised connection is challenged wherever it lies (RFC 5961 §4.2);
     in SYN-RECEIVED after a passive open it leads back to LISTEN.
     """
-    if not seg.flags & lib.FLAG_SYN:
+    if not seg.flags & _SYN:
         return None
     if connection.tcb.state == State.SYN_RECEIVED and connection.listener is not None:
         connection.host.counters.count("TcpAttemptFails")
@@ -279,22 +294,32 @@ def check_syn(connection: "Connection", seg: "Packet", now: int) -> Verdict | No
 
 def check_ack(connection: "Connection", seg: "Packet", now: int) -> Verdict | None:
     """Completes the handshake, releases what is acknowledged, moves closing states on."""
-    if not seg.flags & lib.FLAG_ACK:
+    if not seg.flags & _ACK:
         return Verdict.NO_ACK
     tcb = connection.tcb
-    if tcb.state == State.SYN_RECEIVED:
+    if tcb.state == _SYN_RECEIVED:
         verdict = _complete_handshake(connection, seg, now)
         if verdict is not None:
             return verdict
-    if gt(seg.ack, tcb.snd_nxt):
-        return challenge(connection, Verdict.FUTURE_ACK, now, Why.UNACCEPTABLE_ACK)
-    if lt(seg.ack, (tcb.snd_una - tcb.max_snd_wnd) & MASK):
-        return challenge(connection, Verdict.OLD_ACK, now)  # RFC 5961 §5.2
-    if tcb.state == State.TIME_WAIT:
+    if seg.ack != tcb.snd_una:
+        verdict = _check_ack_range(connection, seg, now)
+        if verdict is not None:
+            return verdict
+    if tcb.state == _TIME_WAIT:
         return None
     acknowledge.take(connection, seg, now)
     if tcb.fin_sent and tcb.snd_una == tcb.snd_nxt:
         return _fin_acknowledged(connection, now)
+    return None
+
+
+def _check_ack_range(connection: "Connection", seg: "Packet", now: int) -> Verdict | None:
+    """Nobody acknowledges what was not sent, or what was acknowledged long ago."""
+    tcb = connection.tcb
+    if gt(seg.ack, tcb.snd_nxt):
+        return challenge(connection, Verdict.FUTURE_ACK, now, Why.UNACCEPTABLE_ACK)
+    if lt(seg.ack, (tcb.snd_una - tcb.max_snd_wnd) & MASK):
+        return challenge(connection, Verdict.OLD_ACK, now)  # RFC 5961 §5.2
     return None
 
 
@@ -336,7 +361,7 @@ def _fin_acknowledged(connection: "Connection", now: int) -> Verdict | None:
 
 def check_urg(connection: "Connection", seg: "Packet") -> None:
     """Notes how far the peer's data is urgent (RFC 9293 §3.8.5)."""
-    if seg.flags & lib.FLAG_URG:
+    if seg.flags & _URG:
         connection.urgent.arrives(connection, seg)
 
 
@@ -347,9 +372,10 @@ def segment_text(connection: "Connection", seg: "Packet", now: int) -> Verdict:
     """Takes the text where the state still allows one."""
     if seg.text_length == 0:
         return connection.ack_verdict
-    if connection.tcb.state not in RECEIVING:
+    tcb = connection.tcb
+    if tcb.state not in RECEIVING:
         return Verdict.IGNORED
-    if connection.orphan:
+    if tcb.orphan:
         # Nobody will read it; the peer must learn that (RFC 9293 §3.6.1, SHLD-3).
         connection.reset(Why.DATA_AFTER_CLOSE, errno.ECONNRESET, now)
         return Verdict.DATA_AFTER_CLOSE
@@ -362,15 +388,15 @@ def segment_text(connection: "Connection", seg: "Packet", now: int) -> Verdict:
 def check_fin(connection: "Connection", seg: "Packet", now: int) -> Verdict | None:
     """Takes the FIN once everything before it is here."""
     tcb = connection.tcb
-    if seg.flags & lib.FLAG_FIN and tcb.state != State.CLOSED:
+    if seg.flags & _FIN and tcb.state != State.CLOSED:
         connection.reassembly.fin = (seg.seq + seg.text_length) & MASK
-    if tcb.state not in RECEIVING:
-        return None
     fin = connection.reassembly.fin
+    if fin is None or tcb.state not in RECEIVING:
+        return None
     if fin != tcb.rcv_nxt:
-        if fin is not None and gt(tcb.rcv_nxt, fin):
+        if gt(tcb.rcv_nxt, fin):
             connection.reassembly.fin = None  # the stream went on: that FIN was none of it
-        if seg.flags & lib.FLAG_FIN:
+        if seg.flags & _FIN:
             connection.acks.now(connection, Why.OUT_OF_ORDER)
         return None
     connection.reassembly.end()

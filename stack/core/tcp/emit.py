@@ -12,12 +12,13 @@ from stack.wire.address import raw
 from stack.wire.sequence import MASK, gt
 
 if TYPE_CHECKING:
-    from stack._native import Emit
+    from stack._native import Emit, Tcb
     from stack.core.tcp.connection import Connection
     from stack.wire.batch import Outbound
 
 _TIMESTAMPS = lib.OPTION_TIMESTAMPS
 _SACK = lib.OPTION_SACK
+_NO_ECN = Mode.OFF
 _RST = lib.FLAG_RST
 _SYN = lib.FLAG_SYN
 _SACK_HEADER = 4  # bytes, padded to a word
@@ -45,22 +46,22 @@ def emit(
     e.urgent = 0
     e.options = 0
     e.sack_count = 0
+    if tcb.ts_ok:
+        e.options = _TIMESTAMPS
+        e.tsval = connection.timestamp(now)
+        e.tsecr = tcb.ts_recent
     gaps_told = True
     if flags & _RST:
         e.window = 0
     else:
-        _announce(connection, e)
+        _announce(tcb, e)
         if tcb.sack_ok and connection.reassembly.has_blocks:
             gaps_told = _sack(connection, e, length)
     if connection.urgent.sending:
         connection.urgent.point(connection, e)
-    if tcb.ts_ok:
-        e.options |= _TIMESTAMPS
-        e.tsval = connection.timestamp(now)
-        e.tsecr = tcb.ts_recent
     if connection.timeout_option is not None:
         connection.timeout_option.ride(connection, e, length)
-    if connection.ecn.mode is not Mode.OFF:
+    if connection.ecn.mode is not _NO_ECN:
         # A probe of the window is no new data yet (RFC 3168 §6.1.6).
         fresh = length > 0 and seq == tcb.snd_nxt and why is not Why.ZERO_WINDOW_PROBE
         _mark(connection, e, fresh)
@@ -68,7 +69,7 @@ def emit(
             connection.ecn.option.ride(connection, e, length, now)
     _build(connection, out, e, seq, (seq - tcb.snd_una) & MASK, length)
     out.push(why, detail)
-    tcb.last_ack_sent = tcb.rcv_nxt
+    tcb.last_ack_sent = e.ack
     connection.acks.on_sent(connection, gaps_told)
     if length:
         tcb.last_sent_at = now
@@ -86,9 +87,8 @@ def _mark(connection: "Connection", e: "Emit", fresh: bool) -> None:
         e.flags |= ecn.flags(fresh)
 
 
-def _announce(connection: "Connection", e: "Emit") -> None:
+def _announce(tcb: "Tcb", e: "Emit") -> None:
     """The window field, and the right edge that it promises."""
-    tcb = connection.tcb
     field = window.field(tcb, window.to_announce(tcb))
     e.window = field
     promised = field << tcb.rcv_wscale
@@ -146,7 +146,8 @@ def _build(
     ring = connection.snd if length else ffi.NULL
     lib.outgoing_tcp(out.next_slot(), connection.path, e, ring, offset, length)
     tcb.segments_out += 1
-    tcb.bytes_sent += length
+    if length:
+        tcb.bytes_sent += length
     host.counters.count("TcpOutSegs")
 
 

@@ -24,6 +24,12 @@ _ACK = lib.FLAG_ACK
 _PSH = lib.FLAG_PSH
 _FIN = lib.FLAG_FIN
 
+# Asked for with every segment: a member of an enum costs ten times as much.
+_SYN_RECEIVED = State.SYN_RECEIVED
+_OPEN = Recovery.OPEN
+_RETRANSMISSION = Timer.RETRANSMISSION
+_PERSIST = Timer.PERSIST
+
 _NOT_YET = frozenset({State.SYN_SENT, State.SYN_RECEIVED, State.CLOSED})
 
 # A super-segment's text must leave room for its headers in 16 bits of length.
@@ -61,8 +67,9 @@ def _transmit(connection: "Connection", out: "Outbound", now: int) -> bool:
         timeouts.arm_loss_probe(connection, now)
     if not done:
         return False
-    if connection.acks.due is not None:
-        emit(connection, out, now, tcb.snd_nxt, _ACK, 0, connection.acks.due)
+    due = connection.acks.due
+    if due is not None:
+        emit(connection, out, now, tcb.snd_nxt, _ACK, 0, due)
     _watch_closed_window(connection, now)
     return True
 
@@ -94,7 +101,7 @@ def _send(connection: "Connection", out: "Outbound", now: int) -> bool:
     """Sends one segment after the other; returns False when `out` became full first."""
     tcb = connection.tcb
     while not out.full:
-        if connection.pacer.rate and _paced(connection, now):
+        if tcb.pacing_rate and _paced(connection, now):
             _probe(connection, out, now)
             return True
         if not (
@@ -109,7 +116,7 @@ def _send(connection: "Connection", out: "Outbound", now: int) -> bool:
 
 def _before_established(connection: "Connection", out: "Outbound", now: int) -> bool:
     """In SYN-RECEIVED an unacceptable segment is answered already (RFC 9293 §3.10.7.4)."""
-    if connection.tcb.state != State.SYN_RECEIVED or connection.acks.due is None:
+    if connection.tcb.state != _SYN_RECEIVED or connection.acks.due is None:
         return True
     if out.full:
         return False
@@ -222,7 +229,7 @@ def _send_again(
     tcb.retransmissions += 1
     tcb.bytes_retransmitted += length
     connection.host.counters.count("TcpRetransSegs")
-    if not connection.deadlines[Timer.RETRANSMISSION]:
+    if not connection.deadlines[_RETRANSMISSION]:
         timeouts.arm_retransmission(connection, now)
 
 
@@ -295,7 +302,7 @@ def _unsent(connection: "Connection") -> int:
 def _fin_due(connection: "Connection") -> bool:
     """Whether our FIN waits to be sent; before ESTABLISHED it has no place yet."""
     tcb = connection.tcb
-    return bool(tcb.fin_queued and not tcb.fin_sent and tcb.state != State.SYN_RECEIVED)
+    return bool(tcb.fin_queued and not tcb.fin_sent and tcb.state != _SYN_RECEIVED)
 
 
 def _window_left(connection: "Connection") -> int:
@@ -344,7 +351,7 @@ def _data_why(connection: "Connection", length: int, unsent: int) -> Why:
     tcb = connection.tcb
     if _fin_due(connection) and length == unsent and _window_left(connection) > length:
         return Why.FIN
-    if tcb.dupacks and tcb.recovery == Recovery.OPEN:
+    if tcb.dupacks and tcb.recovery == _OPEN:
         return Why.LIMITED_TRANSMIT
     return Why.DATA_PUSHED if length == unsent else Why.DATA
 
@@ -385,7 +392,7 @@ def _may_send(connection: "Connection", unsent: int) -> int:
 def _cwnd_left(connection: "Connection") -> int:
     tcb = connection.tcb
     left: int = tcb.cwnd - connection.flight.pipe
-    if tcb.dupacks and tcb.recovery == Recovery.OPEN and not tcb.sack_ok:
+    if tcb.dupacks and tcb.recovery == _OPEN and not tcb.sack_ok:
         left += min(tcb.dupacks, 2) * tcb.snd_mss  # limited transmit, RFC 3042 §2
     if tcb.recovery == Recovery.LOSS and connection.frto.holds_retransmissions:
         left = min(left, connection.frto.room(tcb))
@@ -417,21 +424,21 @@ def _send_new(connection: "Connection", length: int, out: "Outbound", now: int, 
     if length % tcb.snd_mss:
         tcb.small_end = end
         tcb.small_in_flight = 1
-    if not connection.flight and tcb.state != State.SYN_RECEIVED:
+    if not connection.flight and tcb.state != _SYN_RECEIVED:
         tcb.unacked_since = now
     connection.flight.sent(seq, end, now)
     if connection.rate is not None:
         connection.rate.on_sent(connection.flight.last(), now)
     if tcb.recovery:
         connection.prr.on_sent(length)
-    if not connection.deadlines[Timer.RETRANSMISSION]:
+    if not connection.deadlines[_RETRANSMISSION]:
         timeouts.arm_retransmission(connection, now)
 
 
 def _stuck(connection: "Connection") -> bool:
     """Something waits, nothing is in flight, and the window is what holds it back."""
     tcb = connection.tcb
-    if connection.flight:
+    if not (connection.snd.length or tcb.fin_queued) or connection.flight:
         return False
     waiting = _unsent(connection) + _fin_due(connection)
     return waiting > 0 and _window_left(connection) < min(waiting, tcb.snd_mss)
@@ -441,10 +448,10 @@ def _watch_closed_window(connection: "Connection", now: int) -> None:
     """Runs the persist timer as long as only the window is in the way (MUST-36, SHLD-29,
     SHLD-30).
     """
-    if connection.deadlines[Timer.PERSIST]:
+    if connection.deadlines[_PERSIST]:
         return
     if _stuck(connection):
         if connection.tcb.backoff == 0:
             connection.tcb.unacked_since = now
         timeout = timeouts.persist_timeout(connection)
-        connection.start_timer(Timer.PERSIST, now + timeout)
+        connection.start_timer(_PERSIST, now + timeout)

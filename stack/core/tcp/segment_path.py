@@ -205,10 +205,11 @@ class SegmentPath:
 
     def judge(self, connection: "Connection") -> None:
         """Python has worked on a connection: may the segment path go on with it?"""
+        if not self.enabled:
+            return
         tcb = connection.tcb
         tcb.fast = (
-            self.enabled
-            and tcb.state in _KNOWN
+            tcb.state in _KNOWN
             and connection.config is self._config  # whose settings C has
             and _is_common(connection)
         )

@@ -24,9 +24,10 @@ def to_announce(tcb: "Tcb") -> int:
     """Bytes to announce now: never a smaller right edge (SHLD-14), and a larger one only
     in steps worth a segment (MUST-39, RFC 9293 §3.8.6.2.2).
     """
-    free: int = tcb.rcv_wnd_max - tcb.rcv.length
+    most = tcb.rcv_wnd_max
+    free: int = most - tcb.rcv.length
     current = announced(tcb)
-    if free >= current + min(tcb.rcv_wnd_max // 2, tcb.rcv_mss):
+    if free >= current + min(most // 2, tcb.rcv_mss):
         return free
     return current
 
@@ -38,9 +39,9 @@ def field(tcb: "Tcb", window: int) -> int:
     Each rounding promises a little more, though nothing was read. Where the ring has no
     room left for that, the edge goes back by less than a unit (RFC 7323 §2.4).
     """
-    scale = tcb.rcv_wscale
+    scale, ring = tcb.rcv_wscale, tcb.rcv
     units = (window + (1 << scale) - 1) >> scale
-    if units << scale > tcb.rcv.limit - tcb.rcv.length:
+    if units << scale > ring.limit - ring.length:
         units = window >> scale
     return min(units, LARGEST_UNSCALED)
 
