@@ -18,6 +18,7 @@ SOURCES = (
     "tcb.c",
     "segments_arrive.c",
     "segments_leave.c",
+    "receive_buffer.c",
     "tun.c",
     "line.c",
     "hop.c",

@@ -127,3 +127,11 @@ void timer_start(struct segment_path *path, struct tcb *t, uint32_t timer, int64
 void arm_retransmission(struct segment_path *path, struct tcb *t, int64_t now);
 void arm_loss_probe(struct segment_path *path, struct tcb *t, int64_t now);
 void wants_output(struct segment_path *path, struct tcb *t);
+void ack_now(struct segment_path *path, struct tcb *t, uint32_t why);
+
+/* ---- the receiver's side of it (receive_buffer.c) ------------------------- */
+
+void begin_receiving(const struct segment_path *path, struct tcb *t, int64_t now);
+void measure_round_trip(struct tcb *t, const struct packet *p, int64_t now);
+/* What has arrived counts as read. */
+void discard(struct segment_path *path, struct tcb *t, int64_t now);

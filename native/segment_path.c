@@ -58,6 +58,13 @@ void wants_output(struct segment_path *path, struct tcb *t)
     path->noted++;
 }
 
+void ack_now(struct segment_path *path, struct tcb *t, uint32_t why)
+{
+    if (t->ack_due == WHY_NONE)
+        t->ack_due = why;
+    wants_output(path, t);
+}
+
 /* RFC 6298 §5.1, §5.3; without back-off, or Python would be here. */
 void arm_retransmission(struct segment_path *path, struct tcb *t, int64_t now)
 {

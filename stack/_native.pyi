@@ -221,6 +221,7 @@ class Tcb:
     fast: int
     orphan: int
     nodelay: int
+    discards: int
     small_in_flight: int
     cwnd_limited: int
     send_blocked: int
@@ -298,6 +299,7 @@ class SegmentPath:
     fin_wait_2: int
     initial_window: int
     largest_send_buffer: int
+    largest_receive_buffer: int
     happened_to: _IntArray
     happened: _IntArray
     sending: _IntArray

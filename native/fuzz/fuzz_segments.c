@@ -36,6 +36,8 @@ static void take_state(struct tcb *t, struct input *in)
     t->fin_received = (more & 0xf0) == 0x20;
     t->ack_due = (more & 0xf0) == 0x30 ? take8(in) % (WHY_OTHER + 1) : WHY_NONE;
     t->ack_quick = take8(in) % 32;
+    t->discards = (more & 0xc0) == 0x40;
+    t->cwnd_limited = more >> 4 & 1;
 }
 
 static void take_space(struct tcb *t, struct input *in)
@@ -56,6 +58,12 @@ static void take_space(struct tcb *t, struct input *in)
     t->ts_offset = take32(in);
     t->rto = 1 + take32(in) % 60000000;
     t->pacing_rate = take8(in) & 1 ? take32(in) : 0;
+    t->rcv_rtt = take16(in);
+    t->rcv_space = take16(in);
+    t->grow_over = take16(in);
+    t->grow_by = take32(in);
+    t->grow_cwnd = take8(in) & 1 ? t->cwnd : take32(in);
+    t->grow_end = t->snd_una + take16(in);
 }
 
 static void begin(struct world *w, struct input *in)
@@ -73,6 +81,7 @@ static void begin(struct world *w, struct input *in)
     w->path.minimum_probe_timeout = 2000;
     w->path.probe_delayed_ack = 200000;
     w->path.largest_send_buffer = 1 << 17;
+    w->path.largest_receive_buffer = 1 << 18;
     w->budget.left = take16(in);
     w->now = 1000000 + take32(in);
     w->t.path = take_path(in);
@@ -111,7 +120,7 @@ static void check_flight(const struct tcb *t)
         at = one.end;
     }
     PROMISE(at == t->snd_nxt);
-    PROMISE(flight_size(t) <= t->snd.length);
+    PROMISE(flight_size(t) <= t->snd.length + t->fin_sent);
     PROMISE(t->sent.count == 0 || t->deadlines[TIMER_RETRANSMISSION] != 0);
 }
 
@@ -130,8 +139,9 @@ static void check_notes(const struct world *w)
     const struct tcb *t = &w->t;
     uint32_t i;
 
-    PROMISE(path->happened_count == (t->ready != 0) && path->sending_count == t->in_output);
-    PROMISE(path->sampled_count == (t->sample_acks != 0));
+    PROMISE(path->happened_count >= (t->ready != 0) && path->happened_count <= 3);
+    PROMISE(path->sending_count == t->in_output);
+    PROMISE(path->sampled_count == t->sample_due);
     PROMISE(path->timer_count <= NOTED_TIMERS_MAX);
     for (i = 0; i < path->timer_count; i++)
         PROMISE(path->timer_owners[i] == NUMBER && path->timer_names[i] < TIMER_COUNT);
@@ -147,7 +157,8 @@ static void check(const struct world *w, uint32_t rcv_adv_before)
     check_rings(&w->t);
     check_notes(w);
     PROMISE(!before(w->t.rcv_adv, rcv_adv_before));
-    PROMISE(w->budget.left >= 0 && w->t.snd_drawn + (uint64_t)w->budget.left <= 65535);
+    PROMISE(w->budget.left >= 0 &&
+            (uint64_t)w->t.snd_drawn + w->t.rcv_drawn + (uint64_t)w->budget.left <= 65535);
     PROMISE(w->t.srtt >= 0 && w->t.rttvar >= 0 && w->t.rto > 0);
     PROMISE(w->t.rto <= w->path.maximum_rto);
 }
@@ -220,6 +231,7 @@ static void take_up_notes(struct world *w)
     w->path.timer_count = w->path.noted = 0;
     w->t.ready = w->t.in_output = 0;
     w->t.sample_acks = w->t.sample_rtts = 0;
+    w->t.sample_due = 0;
     w->t.sample_acked = 0;
     w->t.sample_rtt = 0;
 }
@@ -239,7 +251,7 @@ static void transmit(struct world *w, struct input *in)
         PROMISE(packet_parse(&p, wire, w->out[first + i].length, PARSE_TRUST_CHECKSUM) == FAULT_NONE);
         PROMISE(p.seq == nxt + carried && p.ack == w->t.rcv_nxt);
         PROMISE(flags || p.text_length <= w->t.snd_mss);
-        carried += p.text_length;
+        carried += p.text_length + (p.flags & FLAG_FIN ? 1 : 0);
     }
     PROMISE(w->t.snd_nxt == nxt + carried);
     PROMISE(carried == 0 || flight_size(&w->t) <= w->t.snd_wnd);

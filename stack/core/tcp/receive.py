@@ -54,7 +54,10 @@ def _in_order(connection: "Connection", seg: "Packet", skip: int, length: int, n
         connection.acks.on_data(connection, length, now)
     if tcb.rcv_automatic:
         connection.receive_buffer.on_segment(connection, seg, now)
-    connection.tell(Ready.READABLE)
+    if tcb.discards:
+        connection.discard(now)
+    else:
+        connection.tell(Ready.READABLE)
     return Verdict.IN_ORDER
 
 

@@ -58,6 +58,7 @@ class SegmentPath:
         raw.fin_wait_2 = config.fin_wait_2
         raw.initial_window = config.initial_window
         raw.largest_send_buffer = config.largest_send_buffer
+        raw.largest_receive_buffer = config.largest_receive_buffer
 
     def count(self, inbound: "Inbound") -> None:
         """Counts a batch that arrives while Python does everything."""
@@ -191,6 +192,7 @@ def _receives_plainly(connection: "Connection") -> bool:
         or connection.looped
         or connection.soft_error
         or connection.hears_traffic_class
+        or (connection.tcb.discards and connection.urgent.mark is not None)
         or connection.timeout_option is not None
         or connection.ecn.mode is not Mode.OFF
     )
