@@ -21,6 +21,7 @@ SOURCES = (
     "segments_open.c",
     "timers.c",
     "landing.c",
+    "receive_buffer.c",
     "tun.c",
     "line.c",
     "hop.c",

@@ -158,3 +158,11 @@ void give_back_buffers(struct segment_path *path, struct tcb *t);
 int segment_opens(struct segment_path *path, const struct packet *p, int64_t now);
 /* What a SYN-ACK says, beside what every segment does. */
 void offer_options(const struct tcb *t, struct emit *e);
+void ack_now(struct segment_path *path, struct tcb *t, uint32_t why);
+
+/* ---- the receiver's side of it (receive_buffer.c) ------------------------- */
+
+void begin_receiving(const struct segment_path *path, struct tcb *t, int64_t now);
+void measure_round_trip(struct tcb *t, const struct packet *p, int64_t now);
+/* What has arrived counts as read. */
+void discard(struct segment_path *path, struct tcb *t, int64_t now);

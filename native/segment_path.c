@@ -56,6 +56,13 @@ void give_back_buffers(struct segment_path *path, struct tcb *t)
     t->snd_automatic = t->rcv_automatic = 0;
 }
 
+void ack_now(struct segment_path *path, struct tcb *t, uint32_t why)
+{
+    if (t->ack_due == WHY_NONE)
+        t->ack_due = why;
+    wants_output(path, t);
+}
+
 /* RFC 6298 §5.1, §5.3; without back-off, or Python would be here. */
 void arm_retransmission(struct segment_path *path, struct tcb *t, int64_t now)
 {

@@ -2,7 +2,6 @@
  * expected is finished here (RFC 9293 §3.10.7.4 in the order of core.tcp.arrive). */
 #include "internal.h"
 
-#define SHORTEST_RTT 1000 /* µs: timestamps tick no faster */
 #define CWND_MAX 0x7fffffffu
 
 /* ---- is it the expected one? ----------------------------------------------- */
@@ -277,17 +276,6 @@ static void fin_acknowledged(struct segment_path *path, struct tcb *t, int64_t n
     }
 }
 
-/* The first measurement of the receiver's round trip begins (core.tcp.receive_buffer). */
-static void begin_receiving(const struct segment_path *path, struct tcb *t, int64_t now)
-{
-    uint64_t first = (uint64_t)path->initial_window * t->rcv_mss;
-
-    t->rcv_rtt = t->srtt > SHORTEST_RTT ? t->srtt : SHORTEST_RTT;
-    t->rcv_space = first < t->rcv_wnd_max ? (uint32_t)first : t->rcv_wnd_max;
-    t->rcv_round_from = t->rcv_nxt - t->rcv.length;
-    t->rcv_round_at = t->rcv_measure_at = now;
-}
-
 /* Our SYN is acknowledged (core.tcp.handshake): what the listener and congestion control make
  * of that is Python's. */
 static void establish(struct segment_path *path, struct tcb *t, const struct packet *p,
@@ -332,13 +320,6 @@ static void check_ack(struct segment_path *path, struct tcb *t, const struct pac
 
 /* ---- seventh: the segment text ---------------------------------------------- */
 
-static void ack_now(struct segment_path *path, struct tcb *t, uint32_t why)
-{
-    if (t->ack_due == WHY_NONE)
-        t->ack_due = why;
-    wants_output(path, t);
-}
-
 /* RFC 9293 SHLD-19, RFC 5681 §4.2, and at once while the peer may be in slow start. */
 static void acknowledge_text(struct segment_path *path, struct tcb *t, uint32_t length,
                              int64_t now)
@@ -358,23 +339,6 @@ static void acknowledge_text(struct segment_path *path, struct tcb *t, uint32_t 
     }
 }
 
-/* The receiver's round trip, once in each, from what the sender echoes. */
-static void measure_round_trip(struct tcb *t, const struct packet *p, int64_t now)
-{
-    int64_t sample;
-
-    if (!t->rcv_automatic || now < t->rcv_measure_at || !t->ts_ok || p->tsecr == 0)
-        return;
-    sample = (int64_t)(timestamp(t, now) - p->tsecr) * 1000;
-    if (sample < SHORTEST_RTT)
-        sample = SHORTEST_RTT;
-    if (sample < t->rcv_rtt || t->rcv_rtt == 0)
-        t->rcv_rtt = sample;
-    else
-        t->rcv_rtt += (sample - t->rcv_rtt) / 8;
-    t->rcv_measure_at = now + t->rcv_rtt;
-}
-
 /* The text lies behind the ring's end already. */
 static void take_text(struct segment_path *path, struct tcb *t, const struct packet *p,
                       int64_t now)
@@ -388,7 +352,10 @@ static void take_text(struct segment_path *path, struct tcb *t, const struct pac
     t->bytes_received += length;
     acknowledge_text(path, t, length, now);
     measure_round_trip(t, p, now);
-    tell(path, t, READY_READABLE);
+    if (t->discards)
+        discard(path, t, now);
+    else
+        tell(path, t, READY_READABLE);
 }
 
 /* ---- eighth: the FIN ---------------------------------------------------------- */

@@ -420,6 +420,7 @@ struct tcb {
     uint8_t fast; /* the segment path may finish what is expected by itself */
     uint8_t orphan; /* the application let go of it */
     uint8_t nodelay;
+    uint8_t discards; /* what arrives counts as read at once (core.tcp.settings) */
     uint8_t small_in_flight;
     uint8_t cwnd_limited;  /* cwnd held data back when it last could have left */
     uint8_t send_blocked;  /* the application was told that the send buffer is full */
@@ -627,6 +628,7 @@ struct segment_path {
     int64_t fin_wait_2;
     uint32_t initial_window; /* segments */
     uint32_t largest_send_buffer;
+    uint32_t largest_receive_buffer;
     uint32_t send_buffer;    /* to begin with */
     uint32_t receive_buffer;
     uint32_t receive_limit;  /* bytes that may come, as windows are rounded */

@@ -229,6 +229,7 @@ class Tcb:
     fast: int
     orphan: int
     nodelay: int
+    discards: int
     small_in_flight: int
     cwnd_limited: int
     send_blocked: int
@@ -322,6 +323,7 @@ class SegmentPath:
     fin_wait_2: int
     initial_window: int
     largest_send_buffer: int
+    largest_receive_buffer: int
     send_buffer: int
     receive_buffer: int
     receive_limit: int

@@ -37,6 +37,8 @@ static void take_state(struct tcb *t, struct input *in)
     t->fin_received = (more & 0xf0) == 0x20;
     t->ack_due = (more & 0xf0) == 0x30 ? take8(in) % (WHY_OTHER + 1) : WHY_NONE;
     t->ack_quick = take8(in) % 32;
+    t->discards = (more & 0xc0) == 0x40;
+    t->cwnd_limited = more >> 4 & 1;
 }
 
 static void take_space(struct tcb *t, struct input *in)
@@ -63,6 +65,12 @@ static void take_space(struct tcb *t, struct input *in)
     t->ts_offset = take32(in);
     t->rto = 1 + take32(in) % 60000000;
     t->pacing_rate = take8(in) & 1 ? take32(in) : 0;
+    t->rcv_rtt = take16(in);
+    t->rcv_space = take16(in);
+    t->grow_over = take16(in);
+    t->grow_by = take32(in);
+    t->grow_cwnd = take8(in) & 1 ? t->cwnd : take32(in);
+    t->grow_end = t->snd_una + take16(in);
 }
 
 static void begin(struct world *w, struct input *in)
@@ -82,6 +90,7 @@ static void begin(struct world *w, struct input *in)
     w->path.minimum_probe_timeout = 2000;
     w->path.probe_delayed_ack = 200000;
     w->path.largest_send_buffer = 1 << 17;
+    w->path.largest_receive_buffer = 1 << 18;
     w->budget.left = take16(in);
     w->now = 1000000 + take32(in);
     w->t.path = take_path(in);
@@ -157,7 +166,8 @@ static void check(const struct world *w, uint32_t rcv_adv_before)
     check_rings(&w->t);
     check_notes(w);
     PROMISE(!before(w->t.rcv_adv, rcv_adv_before));
-    PROMISE(w->budget.left >= 0 && w->t.snd_drawn + (uint64_t)w->budget.left <= 65535);
+    PROMISE(w->budget.left >= 0 &&
+            (uint64_t)w->t.snd_drawn + w->t.rcv_drawn + (uint64_t)w->budget.left <= 65535);
     PROMISE(w->t.srtt >= 0 && w->t.rttvar >= 0 && w->t.rto > 0);
     PROMISE(w->t.rto <= w->path.maximum_rto);
 }

@@ -25,7 +25,8 @@ the same with every segment in Python (`TUNSTACK_FASTPATH=0`).
   one byte for a connection by chance, its delayed acknowledgement included, with so many
   connections open. *Growth* is 100,000 connections beside 10.
 - *Simulator*: the segments, data and acknowledgements, that a bulk flow of `stack.sim` carries
-  in a second of processor time, over 1 Gbit/s with 10 ms there and back.
+  in a second of processor time, over 1 Gbit/s with 10 ms there and back, to a receiver that
+  discards them.
 """
 
 

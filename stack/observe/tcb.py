@@ -105,6 +105,7 @@ UNITS: dict[str, str] = {
     "rcv_drawn": "bytes",
     "fast": "",
     "nodelay": "",
+    "discards": "",
     "orphan": "",
     "small_in_flight": "",
     "cwnd_limited": "",

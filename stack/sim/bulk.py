@@ -16,9 +16,9 @@ _FIRST_PORT = 5001
 class Bulk:
     """Sends from `sender` to `receiver` as fast as TCP lets it, from `begin` (µs) on.
 
-    `received` counts the bytes that arrived in order, all of them read at once;
-    `connection` is the sender's, from `begin` on. With `octets` it ends after so many, at
-    the time `done` (µs).
+    What arrives in order is read at once and thrown away; `received` counts it. `connection`
+    is the sender's, from `begin` on. With `octets` it ends after so many, at the time `done`
+    (µs).
     """
 
     def __init__(
@@ -32,7 +32,6 @@ class Bulk:
         version: int = 4,
     ) -> None:
         self.connection: Connection | None = None
-        self.received = 0
         self.done: int | None = None
         self._net = net
         self._left = octets
@@ -42,8 +41,13 @@ class Bulk:
         addresses = [ip_interface(text).ip for text in receiver.addresses]
         address = next(str(one) for one in addresses if one.version == version)
         listener = receiver.listen(address, port)
-        listener.owner = _Sink(self, net, listener)
+        self._sink = listener.owner = _Sink(self, net, listener)
         net.call_at(net.now if begin is None else begin, lambda: self._begin(sender, address, port))
+
+    @property
+    def received(self) -> int:
+        """Bytes that arrived in order by now."""
+        return self._sink.received
 
     def _begin(self, sender: Host, address: str, port: int) -> None:
         self.connection = sender.connect(address, port, self._net.now)
@@ -71,14 +75,18 @@ class Bulk:
 
 
 class _Sink:
-    """The receiving end: accepts the connection and reads what arrives."""
+    """The receiving end: accepts the connection and has what arrives thrown away."""
 
     def __init__(self, bulk: Bulk, net: Network, listener: Listener) -> None:
         self._bulk = bulk
         self._net = net
         self._listener = listener
         self._connection: Connection | None = None
-        self._room = bytearray(len(_CHUNK))
+
+    @property
+    def received(self) -> int:
+        """Bytes that arrived in order by now."""
+        return self._connection.tcb.bytes_received if self._connection is not None else 0
 
     def on_ready(self, ready: Ready) -> None:
         """The listener, or then the connection, has news."""
@@ -88,14 +96,8 @@ class _Sink:
                 return
             self._connection.owner = self
             self._listener.owner = None
-        self._read(self._connection)
-
-    def _read(self, connection: Connection) -> None:
-        now = self._net.now
-        taken = len(self._room)
-        while taken == len(self._room):
-            taken = connection.receive_into(self._room, now)
-            self._bulk.received += taken
+            self._connection.set("discard", True)
+        connection, now = self._connection, self._net.now
         if connection.eof and self._bulk.done is None:
             self._bulk.done = now
             connection.close(now)

@@ -111,6 +111,28 @@ def test_a_paced_transfer_is_the_same(monkeypatch, tmp_path, rate, offload):
     compare(made)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["clean", "lossy", "super-segments that a device cuts", "without options", "little memory"],
+)
+def test_what_is_discarded_is_the_same(monkeypatch, tmp_path, name):
+    made = recording(monkeypatch, tmp_path, "tests.support.hostile.Host")
+    pair = Pair(12, **{"faults": CLEAN, **TRANSFERS[name]})
+    sender, receiver = Application(bytes(400_000)), Application(b"")
+    pair.connect(sender, receiver)
+    while receiver.connection is None:
+        assert pair.step()
+        pair.settle()
+    receiver.connection.set("discard", True)
+    pair.run()
+    tcb = receiver.connection.tcb
+    assert receiver.done
+    assert tcb.bytes_received == len(receiver.received) + len(sender.data[len(receiver.received) :])
+    shares = compare(made)
+    if name in COMMON:
+        assert min(shares) > 0.7, shares
+
+
 @pytest.mark.parametrize("late", [5_000, 300_000])
 def test_pacing_by_a_late_driver_is_the_same(monkeypatch, tmp_path, late):
     """Timers are looked at up to `late` µs behind their time."""

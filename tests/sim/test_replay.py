@@ -109,11 +109,14 @@ def test_an_altered_byte_is_found_at_its_event(visit, server, open_player):
         data = bytearray(whole)
         data[chance.randrange(place.offset, place.end)] ^= 1 << chance.randrange(8)
         server.write_bytes(data)
+        if not place.event:  # what the host draws its secrets from
+            with pytest.raises(Damaged, match=f"at byte {place.offset} "):
+                open_player(server)
+            continue
+        player = open_player(server)
         with pytest.raises(Damaged, match=f"at byte {place.offset} "):
-            player = open_player(server)  # which draws the secrets of the host already
             player.play()
-        if place.event:
-            assert player.events == place.event - (place.kind is Kind.CALL)
+        assert player.events == place.event - (place.kind is Kind.CALL)
 
 
 def test_a_cut_file_is_good_up_to_the_cut(visit, server):

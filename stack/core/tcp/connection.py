@@ -398,6 +398,12 @@ class Connection:
         if self.host.observed:
             self.note_call("receive", f"{length} bytes", now)
 
+    def discard(self, now: int) -> None:
+        """Where the application set `discard`, what is there counts as read."""
+        length = self.available
+        if length and self.tcb.discards:
+            self._take(length, now)
+
     def peek(self, limit: int) -> bytes:
         """Up to `limit` bytes in order, which stay where they are."""
         length = min(limit, self.available)

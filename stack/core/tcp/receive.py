@@ -65,7 +65,10 @@ def _in_order(connection: "Connection", seg: "Packet", skip: int, length: int, n
         connection.acks.on_data(connection, length, now)
     if tcb.rcv_automatic:
         connection.receive_buffer.on_segment(connection, seg, now)
-    connection.tell(_READABLE)
+    if tcb.discards:
+        connection.discard(now)
+    else:
+        connection.tell(_READABLE)
     return _IN_ORDER
 
 

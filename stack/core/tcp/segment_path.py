@@ -84,6 +84,7 @@ class SegmentPath:
         raw.fin_wait_2 = config.fin_wait_2
         raw.initial_window = config.initial_window
         raw.largest_send_buffer = config.largest_send_buffer
+        raw.largest_receive_buffer = config.largest_receive_buffer
         raw.quick_acks = config.quick_acks
         raw.send_automatic = config.send_buffer == 0
         raw.send_buffer = config.send_buffer or config.first_send_buffer
@@ -262,6 +263,7 @@ def _receives_plainly(connection: "Connection") -> bool:
         or connection.looped
         or connection.soft_error
         or connection.hears_traffic_class
+        or (connection.tcb.discards and connection.urgent_mark is not None)
         or connection.timeout_option is not None
         or connection.ecn.mode is not Mode.OFF
     )

@@ -102,6 +102,14 @@ def _urgent_inline(connection: "Connection", on: bool) -> None:
     connection.urgent_inline = on
 
 
+def _discard(connection: "Connection", on: bool) -> None:
+    """What arrives counts as read at once, as a server of the discard protocol has it (RFC 863);
+    READABLE is told for the end alone.
+    """
+    connection.tcb.discards = on
+    connection.discard(connection.host.now)
+
+
 def _traffic_class(version: int) -> Callable[["Connection", int], None]:
     """DSCP of the segments to come (RFC 9293 MUST-48, SHLD-21), as it lies in the octet; its
     two low bits are ECN's and stay.
@@ -151,6 +159,7 @@ SETTINGS: dict[str, Callable[["Connection", Any], None]] = {
     "send_buffer": _send_buffer,
     "receive_buffer": _receive_buffer,
     "urgent_inline": _urgent_inline,
+    "discard": _discard,
     "tos": _traffic_class(4),  # of IPv4 only; "tclass" and "hops" of IPv6 only
     "tclass": _traffic_class(6),
     "recvtos": _hears_traffic_class,

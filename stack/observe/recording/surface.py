@@ -66,7 +66,7 @@ CONNECTION = Surface(
     ),
     parts=_names(
         "wants_output may_go_on start_timer stop_timer on_timer move reset finish soft"
-        " tell cwnd_changed note_call"
+        " tell cwnd_changed note_call discard"
     ),
 )
 LISTENER = Surface(
