@@ -18,7 +18,7 @@
 
 #define TEXT_MIN 8192u /* of less, a copy costs too little */
 #define TEXT_MAX IP_LENGTH_MAX
-#define LANDED_MAX (512u * 1024) /* in one batch: what a processor's cache holds */
+#define LANDED_MAX (512u * 1024) /* in one batch, which a cache holds while it is read */
 
 /* ---- what is expected -------------------------------------------------------- */
 
@@ -40,7 +40,7 @@ static int takes_text(const struct tcb *t)
 static void find_place(struct landing *l)
 {
     l->place = NULL;
-    if (l->landed < LANDED_MAX)
+    if (l->landed + TEXT_MAX <= LANDED_MAX)
         l->place = ring_place(l->ring, l->ring->length + l->landed, TEXT_MAX);
 }
 
@@ -133,6 +133,6 @@ void landing_end(struct landing *l, struct packet *latest, const struct packet *
         return;
     if (is_bulk(last))
         *latest = *last;
-    else
+    else if (l->landed == 0)
         latest->gso_size = 0;
 }

@@ -19,6 +19,7 @@ struct world {
     struct segment_path path;
     struct budget budget;
     struct flow_table *flows; /* by which the segments are processed */
+    struct timer_queue *timers;
     struct batch *batch;
     struct tcb t;
     int device;
@@ -86,9 +87,11 @@ static void begin(struct world *w, struct input in)
 
     memset(w, 0, sizeof *w);
     w->flows = flow_table_new(key);
+    w->timers = timer_queue_new();
     w->batch = batch_new();
-    PROMISE(w->flows != NULL && w->batch != NULL);
+    PROMISE(w->flows != NULL && w->timers != NULL && w->batch != NULL);
     w->path.flows = w->flows;
+    w->path.timers = w->timers;
     w->path.budget = &w->budget;
     w->path.minimum_rto = 200000;
     w->path.maximum_rto = 60000000;
@@ -108,6 +111,8 @@ static void end(struct world *w)
     sent_free(&w->t.sent);
     ring_free(&w->t.snd);
     ring_free(&w->t.rcv);
+    timers_let_go(&w->t);
+    timer_queue_free(w->timers);
     batch_free(w->batch);
     flow_table_free(w->flows);
 }
@@ -296,8 +301,8 @@ static void receive(struct world *w, const struct flow_table *flows)
     while (tun_receive(w->device, w->batch, VNET, flows) > 0)
         process(w);
     path->happened_count = path->sending_count = path->sampled_count = 0;
-    path->timer_count = path->noted = 0;
-    w->t.ready = w->t.in_output = 0;
+    path->noted = 0;
+    w->t.ready = w->t.in_output = w->t.sample_due = 0;
     w->t.ack_due = WHY_NONE;
 }
 

@@ -90,6 +90,22 @@ static void no_batch_lands_without_end(void)
     world_free(w);
 }
 
+static void what_has_landed_may_be_short(void)
+{
+    struct world *w = world_new(4);
+
+    begin(w);
+    send_text(w, TEXT, TEXT);
+    send_text(w, 2 * TEXT, 9);
+    w->t->rcv.usual = TEXT;
+    CHECK(receive(w) == 2 && w->batch->packets[1].landed);
+    process(w);
+    check_stream(w, TEXT, TEXT + 9);
+    send_text(w, 2 * TEXT + 9, TEXT);
+    CHECK(receive(w) == 1 && w->batch->packets[0].landed); /* more came, all the same */
+    world_free(w);
+}
+
 static void behind_text_that_nobody_read_yet(void)
 {
     struct world *w = world_new(4);
@@ -378,6 +394,7 @@ int main(void)
     RUN(so_do_those_behind_it);
     RUN(a_batch_ends_when_no_more_can_land);
     RUN(no_batch_lands_without_end);
+    RUN(what_has_landed_may_be_short);
     RUN(behind_text_that_nobody_read_yet);
     RUN(another_flow_does_not);
     RUN(another_kind_of_packet_does_not);

@@ -92,7 +92,7 @@ def test_a_reset_with_text_does_not_land(established):
 def test_urgent_text_does_not_land(established):
     end = established()
     at = end.peer.nxt
-    end.tcp.urgent_inline = True
+    end.tcp.set("urgent_inline", True)
     end.come(end.text(20_000), end.text(20_000, "UA", urgent=5), end.text(20_000))
     assert end.landed == 1
     data = b""
