@@ -108,4 +108,5 @@ class AckPolicy:
         if gaps_told:
             self._tcb.ack_due = _NOT_DUE
         self._tcb.ack_waiting = 0
-        connection.stop_timer(_DELAYED_ACK)
+        if connection.deadlines[_DELAYED_ACK]:
+            connection.stop_timer(_DELAYED_ACK)

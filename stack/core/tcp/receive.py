@@ -25,14 +25,13 @@ def text(connection: "Connection", seg: "Packet", now: int) -> Verdict:
     tcb = connection.tcb
     tcb.data_segments_in += 1
     tcb.last_data_received = now
-    offset = sub(seg.seq, tcb.rcv_nxt)
     length, room = seg.text_length, window.announced(tcb)
-    skip = 0
-    if offset > 0:
-        room -= offset
-    elif offset < 0:
-        skip = -offset
+    offset = skip = 0
+    if seg.seq != tcb.rcv_nxt:
+        offset = sub(seg.seq, tcb.rcv_nxt)
+        skip = max(0, -offset)
         length -= skip
+        room -= max(0, offset)
     length = min(length, room)
     if length <= 0:
         return _nothing_new(connection, seg)
@@ -68,7 +67,7 @@ def _in_order(connection: "Connection", seg: "Packet", skip: int, length: int, n
     if tcb.discards:
         connection.discard(now)
     else:
-        connection.tell(_READABLE)
+        connection.host.tell(connection, _READABLE)  # who takes text is no orphan
     return _IN_ORDER
 
 

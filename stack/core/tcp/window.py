@@ -27,9 +27,8 @@ def to_announce(tcb: "Tcb") -> int:
     most = tcb.rcv_wnd_max
     free: int = most - tcb.rcv.length
     current = announced(tcb)
-    if free >= current + min(most // 2, tcb.rcv_mss):
-        return free
-    return current
+    step = free - current
+    return free if step >= tcb.rcv_mss or step >= most // 2 else current
 
 
 def field(tcb: "Tcb", window: int) -> int:
