@@ -212,6 +212,7 @@ def stub() -> str:
             functions.append(function(node.name, kind))
     complete = [name for name, struct in structs.items() if struct.decls is not None]
     classes = "".join(struct_class(struct) for struct in structs.values())
+    classes = re.sub(r"(\nclass \w+: \.\.\.\n)\n(?=class \w+: \.\.\.\n)", r"\1", classes)
     end = EPILOGUE.format(news=constructors(complete))
     return PROLOGUE + classes + library(names, functions) + end
 

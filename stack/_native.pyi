@@ -258,7 +258,6 @@ class Tcb:
     timers: TimerHandle
 
 class TimerHandle: ...
-
 class TimerQueue: ...
 
 class Emit:
