@@ -17,6 +17,9 @@ IFF_UP = 0x1
 IFF_MULTICAST = 0x1000
 IFA_F_NODAD = 0x02
 RT_TABLE_LOCAL = 255
+# Packets that may wait for us in the device. A window grows beyond the kernel's 500 before we have
+# read the first ones, and a slow start in plain packets would end with hundreds of losses.
+_QUEUE = 5000
 
 
 def configure_tun(name: str, addresses: Sequence[Interface], mtu: int) -> None:
@@ -30,7 +33,14 @@ def configure_tun(name: str, addresses: Sequence[Interface], mtu: int) -> None:
         index = _index(netlink, name)
         # Without IFF_MULTICAST the kernel reports no group memberships, which would be
         # noise in a trace of a link that has no multicast listeners.
-        netlink.link("set", index=index, mtu=mtu, flags=IFF_UP, change=IFF_UP | IFF_MULTICAST)
+        netlink.link(
+            "set",
+            index=index,
+            mtu=mtu,
+            txqlen=_QUEUE,
+            flags=IFF_UP,
+            change=IFF_UP | IFF_MULTICAST,
+        )
         for address in addresses:
             netlink.addr(
                 "add",

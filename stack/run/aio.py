@@ -9,7 +9,7 @@ from stack.core.host import Host
 from stack.link.base import Link
 from stack.run.pump import Pump
 
-# Batches taken in before other callbacks of the loop get their turn.
+# Times that packets are taken in before other callbacks of the loop get their turn.
 BATCHES = 4
 
 

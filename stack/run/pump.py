@@ -11,6 +11,8 @@ from stack.wire.batch import CAPACITY
 # Rounds of "tell applications, send what they wrote" before a driver looks at its device
 # again, so that two applications which only talk to each other cannot keep it from there.
 ROUNDS = 16
+# Full batches of which applications hear together.
+TOGETHER = 4
 
 
 def transmit(host: Host, link: Link, now: int) -> None:
@@ -64,14 +66,25 @@ class Pump:
         self._set_offload()
 
     def receive(self, now: int) -> int:
-        """Takes one batch in from the link; returns its number of packets."""
+        """Takes in what the link brings, up to some batches; returns how many packets that were.
+
+        A full batch that ends with text is a part of something longer, so what follows is
+        taken in as well before applications are told, and before it is acknowledged. Where
+        it ends otherwise, many connections may want to be accepted first.
+        """
         self._follow_observers()
-        inbound = self.link.receive(now)
-        count: int = inbound.count
-        if count:
-            self.host.receive(inbound, now)
+        total = 0
+        for _ in range(TOGETHER):
+            inbound = self.link.receive(now)
+            count: int = inbound.count
+            if count:
+                self.host.receive(inbound, now)
+                total += count
+            if count < CAPACITY or not inbound.slot(count - 1).text_length:
+                break
+        if total:
             self._tell()
-        return count
+        return total
 
     def expire(self, now: int) -> None:
         """Runs what is due at `now`, first in the link and then in the host.

@@ -78,6 +78,13 @@ def test_openssl_agrees_on_h2(playground, tls, version):
     assert "ALPN protocol: h2" in done.stdout
 
 
+def test_a_window_of_plain_packets_finds_room_in_the_device(playground):
+    links = json.loads(playground.call("ip", "-j", "link", "show", "up").stdout)
+    assert [link["txqlen"] for link in links if "txqlen" in link and link["ifname"] != "lo"] == [
+        5000
+    ]
+
+
 def test_a_closed_port_is_refused_at_once(playground):
     begun = time.monotonic()
     done = playground.call("curl", "-sS", "http://192.0.2.2:81/")
