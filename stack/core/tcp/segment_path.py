@@ -40,14 +40,14 @@ _REST = 256  # segments_leave returns packets and, above them, what is left to d
 class SegmentPath:
     """The segment path of one host."""
 
-    __slots__ = ("_config", "_host", "_raw", "enabled")
+    __slots__ = ("_config", "_host", "enabled", "raw")
 
     def __init__(self, host: "Host") -> None:
         config = host.config.tcp
         self._host = host
         self._config = config
         self.enabled = host.config.fast_path and bool(lib.segment_path_wanted())
-        self._raw = raw = ffi.new("struct segment_path *")
+        self.raw = raw = ffi.new("struct segment_path *")
         raw.flows = host.flows
         raw.budget = host.buffer_memory.raw
         raw.minimum_rto = config.minimum_rto
@@ -62,14 +62,15 @@ class SegmentPath:
 
     def count(self, inbound: "Inbound") -> None:
         """Counts a batch that arrives while Python does everything."""
-        lib.segment_path_count(self._raw, inbound.raw)
+        lib.segment_path_count(self.raw, inbound.raw)
 
     def counted(self) -> Mapping[str, int]:
         """The counters of the host that are kept here."""
-        raw = self._raw
+        raw = self.raw
         return {
             "IpInReceives": raw.packets_in,
             "IpInBytes": raw.octets_in,
+            "IpOutRequests": raw.packets_out,
             "TcpInSegs": raw.segments_in,
             "TcpOutSegs": raw.segments_out,
             "FastInSegs": raw.segments_in,
@@ -82,17 +83,17 @@ class SegmentPath:
         """Finishes packets of a batch from `first` on; returns the index of the first one that
         is not for it, or their number.
         """
-        raw = self._raw
+        raw = self.raw
         index = lib.segments_arrive(raw, inbound.raw, first, now)
         if raw.noted:
-            self._hand_up()
+            self.take_notes()
         return index
 
-    def _hand_up(self) -> None:
+    def take_notes(self) -> None:
         """What became due goes where Python would have put it, in the same order. Timers first:
         the end of a connection stops its timers.
         """
-        raw, host = self._raw, self._host
+        raw, host = self.raw, self._host
         if raw.timer_count:
             self._start_timers()
         if raw.happened_count:
@@ -109,7 +110,7 @@ class SegmentPath:
         raw.sending_count = raw.sampled_count = raw.noted = 0
 
     def _tell_what_happened(self) -> None:
-        raw, host = self._raw, self._host
+        raw, host = self.raw, self._host
         numbers = ffi.unpack(raw.happened_to, raw.happened_count)
         events = ffi.unpack(raw.happened, raw.happened_count)
         raw.happened_count = 0
@@ -126,7 +127,7 @@ class SegmentPath:
                 connection.finish(Cause.ACK_OF_FIN, 0, host.now)
 
     def _start_timers(self) -> None:
-        raw, host = self._raw, self._host
+        raw, host = self.raw, self._host
         for index in range(raw.timer_count):
             owner = host.connections[raw.timer_owners[index]]
             host.timers.push(owner, raw.timer_names[index], raw.timer_deadlines[index])
@@ -136,7 +137,7 @@ class SegmentPath:
 
     def leave(self, connection: "Connection", out: "Outbound", now: int) -> int:
         """Builds what a connection may send; returns LEAVE_…: what is left to do."""
-        host, raw = self._host, self._raw
+        host, raw = self._host, self.raw
         flags = _OFFLOAD if host.offload else 0
         result = lib.segments_leave(raw, connection.tcb, out.raw, out.count, flags, now)
         built = result % _REST
