@@ -24,6 +24,7 @@ SOURCES = (
     "receive_buffer.c",
     "tun.c",
     "line.c",
+    "network.c",
     "hop.c",
     "steer.c",
 )

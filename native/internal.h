@@ -149,6 +149,9 @@ int is_quiet(const struct tcb *t);
 void arm_retransmission(struct segment_path *path, struct tcb *t, int64_t now);
 void arm_loss_probe(struct segment_path *path, struct tcb *t, int64_t now);
 void wants_output(struct segment_path *path, struct tcb *t);
+/* How many places a queue of timers has given away: more than before, and its earliest timer
+ * may be another one. */
+uint64_t timer_places_given(const struct timer_queue *q);
 void happens(struct segment_path *path, uint32_t number, uint32_t what);
 /* What the buffers drew of the host's budget is for others at once. */
 void give_back_buffers(struct segment_path *path, struct tcb *t);

@@ -38,6 +38,8 @@ void wants_output(struct segment_path *path, struct tcb *t)
     if (t->in_output)
         return;
     t->in_output = 1;
+    if (path->sending_count == 0)
+        path->sender = t;
     path->sending[path->sending_count++] = t->number;
     path->noted++;
 }

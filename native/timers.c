@@ -185,6 +185,11 @@ uint32_t timer_places(const struct timer_queue *q)
     return q->count;
 }
 
+uint64_t timer_places_given(const struct timer_queue *q)
+{
+    return q->order;
+}
+
 struct tcb *timer_due(struct timer_queue *q, int64_t now, uint32_t *timer)
 {
     int64_t next = timer_next(q);

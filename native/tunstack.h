@@ -659,6 +659,7 @@ struct segment_path {
     struct tcb *opened[BATCH_PACKETS]; /* owned by whoever looks */
     uint32_t sending[BATCH_PACKETS];
     uint32_t sampled[BATCH_PACKETS];
+    struct tcb *sender; /* the first in `sending`, until Python takes over */
     uint32_t happened_count;
     uint32_t opened_count;
     uint32_t sending_count;
@@ -671,6 +672,7 @@ struct segment_path {
     uint64_t segments_in;
     uint64_t segments_out;
     uint64_t syns_in; /* among segments_in: they opened connections */
+    uint64_t packets_out; /* of turns that Python had no part in (network_run) */
 };
 
 /* 0 when the environment has TUNSTACK_FASTPATH=0: everything then goes through Python. */
@@ -759,6 +761,70 @@ int64_t line_deliver(struct line *line, struct batch *b, int64_t now);
 int64_t line_due(const struct line *line);
 /* Packets that wait for their turn at `now`. */
 uint32_t line_waiting(struct line *line, int64_t now);
+
+/* ---- simulated network ----------------------------------------------------
+ *
+ * What is to arrive where, in the order of times and then of scheduling, which Python's own
+ * events have part in. Where packets arrive at a host that the segment path can finish alone,
+ * the host takes its whole turn here: it receives, and sends what may leave. */
+
+struct channel; /* one direction of a wire */
+
+/* A host, as far as it can take turns without Python. */
+struct station {
+    struct segment_path *path;
+    struct batch *batch;
+    struct outgoing *out;
+    struct channel *way; /* where it sends by */
+    uint32_t number;
+    uint64_t ready; /* the epoch in which it may take turns here */
+    int64_t now;    /* of its last turn, while it is among the `touched` */
+    struct station *next;
+};
+
+struct channel {
+    struct line *line;  /* NULL: Python carries its packets */
+    struct station *to; /* NULL: what arrives is Python's */
+    uint32_t number;
+    uint32_t mtu;
+    int64_t due; /* when the one entry in the schedule that counts is; LINE_NOTHING: none is */
+};
+
+struct arrival;
+struct network {
+    struct arrival *heap;
+    uint32_t count;
+    uint32_t capacity;
+    uint64_t order; /* of the last event scheduled, in Python or here */
+    uint64_t epoch; /* a new one begins whenever somebody may have called a host */
+    int64_t now;
+    struct station *touched; /* had a turn since Python looked last */
+    /* What network_run leaves to do. */
+    uint32_t at;     /* number of the channel or station */
+    uint32_t packet; /* first of the batch that is Python's */
+    uint32_t sender; /* number of the connection */
+};
+
+/* What network_run returns. */
+#define RUN_NOTHING 0   /* nothing is due before the limits */
+#define RUN_ENOUGH 1    /* so many events have happened */
+#define RUN_ARRIVAL 2   /* a channel's packets are due, and Python's */
+#define RUN_PACKETS 3   /* a station's turn is Python's from a packet of its batch on */
+#define RUN_OUTPUT 4    /* the same from the output of a connection on */
+#define RUN_TIMERS 5    /* a turn is over, and an earlier timer may run now */
+#define RUN_NO_MEMORY 6
+
+/* Gives back what a network, all 0 at first, has come to hold. */
+void network_clear(struct network *net);
+/* Has a channel looked at when its next packet arrives, or at `now` if that is over. Returns 1,
+ * or 0 when memory ran out. */
+int network_expect(struct network *net, struct channel *channel, int64_t when, int64_t now);
+/* When the next arrival is due, or LINE_NOTHING. */
+int64_t network_due(const struct network *net);
+/* Lets up to `events` arrivals happen that are due by `until` and come before an event of
+ * Python's, which is number `order` and due at `when`. */
+uint32_t network_run(struct network *net, int64_t until, int64_t when, uint64_t order,
+                     uint32_t events);
 
 /* ---- forwarding ----------------------------------------------------------- */
 

@@ -347,6 +347,7 @@ class SegmentPath:
     opened: Array[Tcb]
     sending: _IntArray
     sampled: _IntArray
+    sender: Tcb
     happened_count: int
     opened_count: int
     sending_count: int
@@ -357,6 +358,7 @@ class SegmentPath:
     segments_in: int
     segments_out: int
     syns_in: int
+    packets_out: int
 
 class Parcel: ...
 
@@ -378,6 +380,37 @@ class Line:
     first_waiting: Parcel
     held: Parcel
     spare: Parcel
+
+class Channel:
+    line: Line
+    to: Station
+    number: int
+    mtu: int
+    due: int
+
+class Station:
+    path: SegmentPath
+    batch: Batch
+    out: Outgoing
+    way: Channel
+    number: int
+    ready: int
+    now: int
+    next: Station
+
+class Arrival: ...
+
+class Network:
+    heap: Arrival
+    count: int
+    capacity: int
+    order: int
+    epoch: int
+    now: int
+    touched: Station
+    at: int
+    packet: int
+    sender: int
 
 class Hop:
     destination: _IntArray
@@ -461,6 +494,13 @@ class _Lib:
     LEAVE_OFFLOAD: int
     LINE_NOTHING: int
     LINE_NO_MEMORY: int
+    RUN_NOTHING: int
+    RUN_ENOUGH: int
+    RUN_ARRIVAL: int
+    RUN_PACKETS: int
+    RUN_OUTPUT: int
+    RUN_TIMERS: int
+    RUN_NO_MEMORY: int
     FAULT_NONE: int
     FAULT_SHORT: int
     FAULT_VERSION: int
@@ -560,6 +600,12 @@ class _Lib:
     def line_deliver(self, line: Line, b: Batch, now: int, /) -> int: ...
     def line_due(self, line: Line, /) -> int: ...
     def line_waiting(self, line: Line, now: int, /) -> int: ...
+    def network_clear(self, net: Network, /) -> None: ...
+    def network_expect(self, net: Network, channel: Channel, when: int, now: int, /) -> int: ...
+    def network_due(self, net: Network, /) -> int: ...
+    def network_run(
+        self, net: Network, until: int, when: int, order: int, events: int, /
+    ) -> int: ...
     def hop_look(self, hop: Hop, out: Array[Outgoing], n: int, limit: int, /) -> int: ...
     def hop_take(self, onward: Array[Outgoing], out: Array[Outgoing], n: int, /) -> None: ...
     def share_owner(self, s: Share, p: Packet, /) -> int: ...
@@ -598,6 +644,12 @@ class _FFI:
     def new(self, cdecl: Literal["struct segment_path *"], init: object = None) -> SegmentPath: ...
     @overload
     def new(self, cdecl: Literal["struct line *"], init: object = None) -> Line: ...
+    @overload
+    def new(self, cdecl: Literal["struct channel *"], init: object = None) -> Channel: ...
+    @overload
+    def new(self, cdecl: Literal["struct station *"], init: object = None) -> Station: ...
+    @overload
+    def new(self, cdecl: Literal["struct network *"], init: object = None) -> Network: ...
     @overload
     def new(self, cdecl: Literal["struct hop *"], init: object = None) -> Hop: ...
     @overload
@@ -638,6 +690,12 @@ class _FFI:
     ) -> Array[SegmentPath]: ...
     @overload
     def new(self, cdecl: Literal["struct line[]"], init: object = None) -> Array[Line]: ...
+    @overload
+    def new(self, cdecl: Literal["struct channel[]"], init: object = None) -> Array[Channel]: ...
+    @overload
+    def new(self, cdecl: Literal["struct station[]"], init: object = None) -> Array[Station]: ...
+    @overload
+    def new(self, cdecl: Literal["struct network[]"], init: object = None) -> Array[Network]: ...
     @overload
     def new(self, cdecl: Literal["struct hop[]"], init: object = None) -> Array[Hop]: ...
     @overload

@@ -144,15 +144,30 @@ class Host:
         path = self.segment_path
         if path.enabled and not self.observed:
             index = path.arrive(inbound, 0, now)
-            while index < arrived:
-                self._packet_arrives(inbound, index, now)
-                index = path.arrive(inbound, index + 1, now)
+            if index < arrived:
+                self._take_packets(inbound, index, now)
         else:
             path.count(inbound)
             for index in range(arrived):
                 self._packet_arrives(inbound, index, now)
         if self.sampled:
             self._settle(now)
+
+    def receive_rest(self, inbound: "Inbound", first: int, now: int) -> None:
+        """Goes on with packets that came in together: a driver has given those before `first`
+        to the segment path, which has noted what became due.
+        """
+        self.now = now
+        self.segment_path.take_notes()
+        self._take_packets(inbound, first, now)
+        if self.sampled:
+            self._settle(now)
+
+    def _take_packets(self, inbound: "Inbound", index: int, now: int) -> None:
+        arrived = inbound.count
+        while index < arrived:
+            self._packet_arrives(inbound, index, now)
+            index = self.segment_path.arrive(inbound, index + 1, now)
 
     def _packet_arrives(self, inbound: "Inbound", index: int, now: int) -> None:
         data = inbound.data(index) if self.observed else b""

@@ -92,6 +92,11 @@ class Line(Impairments):
         self.native = ffi.gc(new, lib.line_free)
         self.counters = _Counters(self.native)
 
+    @property
+    def loses_nothing(self) -> bool:
+        """Whether packets are lost for want of room only."""
+        return self._lost is None
+
     def _make_bottleneck(self) -> None:
         return None  # `native` is that
 

@@ -16,7 +16,9 @@ class Stalled(RuntimeError):
 class World(Protocol):
     """Something with events of its own in the same virtual time, as a simulated network."""
 
-    now: int
+    @property
+    def now(self) -> int:
+        """Its time (µs)."""
 
     def next_deadline(self) -> int | None:
         """When its next event is due (µs)."""

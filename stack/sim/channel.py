@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from functools import partial
-from typing import Protocol
 
+from stack._native import ffi, lib
 from stack.link.impair import Impairments
 from stack.link.line import Line
+from stack.sim.agenda import Agenda
 from stack.sim.rules import Rule, Rules
 from stack.wire.batch import CAPACITY, Inbound, Outbound
 
@@ -31,17 +32,6 @@ class TapPoint(Enum):
     """as it arrives: late, twice, damaged, or not at all"""
 
 
-class Schedule(Protocol):
-    """The network, as far as its parts need it."""
-
-    now: int
-
-    def schedule(self, when: int, call: Callable[[int], None]) -> int:
-        """Has `call` called with the time at `when`, or now if that is over; returns which
-        (µs).
-        """
-
-
 class Channel:
     """Carries packets from the station `src` to the station `dst`.
 
@@ -50,7 +40,7 @@ class Channel:
     """
 
     def __init__(
-        self, network: Schedule, src: str, dst: str, impairments: Impairments, mtu: int
+        self, agenda: Agenda, src: str, dst: str, impairments: Impairments, mtu: int
     ) -> None:
         self.src = src
         self.dst = dst
@@ -67,8 +57,13 @@ class Channel:
         self._entry = self.taps[TapPoint.ENTRY]
         self._exit = self.taps[TapPoint.EXIT]
         self._rules: Rules | None = None  # made with the first rule
-        self._network = network
-        self._due: int | None = None  # the one entry in the schedule that counts
+        self._agenda = agenda
+        self.raw = ffi.new("struct channel *")
+        self.raw.number = agenda.add_channel(self)
+        self.raw.mtu = mtu
+        self.raw.due = lib.LINE_NOTHING
+        if self._line is not None:
+            self.raw.line = self._line.native
         self._keeps_order = impairments.keeps_order
 
     @property
@@ -92,7 +87,7 @@ class Channel:
         def hand_over(line: Line, now: int) -> None:
             due = line.deliver(inbound, now)
             if due >= 0:
-                self._due = self._network.schedule(due, self._arrive)
+                self._agenda.expect(self.raw, due)
             filled(now)
 
         self._hand_over = hand_over
@@ -105,7 +100,7 @@ class Channel:
         def hand_over(line: Line, now: int) -> None:
             due = line.lend(passing, now)
             if due >= 0:
-                self._due = self._network.schedule(due, self._arrive)
+                self._agenda.expect(self.raw, due)
             if not onward(passing, self.mtu, now):
                 self._receiver(passing.copies(), now)
 
@@ -116,6 +111,17 @@ class Channel:
     def plain(self) -> bool:
         """Whether whole batches may enter that nobody has to see the bytes of."""
         return self._line is not None and self._rules is None and not self._entry
+
+    @property
+    def swallows(self) -> bool:
+        """Whether native code may let packets enter: `plain`, and no chance is to be drawn."""
+        line = self._line
+        return self.plain and not self._at_once and line is not None and line.loses_nothing
+
+    @property
+    def unseen(self) -> bool:
+        """Whether native code may hand packets over."""
+        return self._line is not None and not self._exit
 
     def add(self, rule: Rule) -> None:
         """Has a rule looked at for every packet that enters from now on."""
@@ -132,8 +138,8 @@ class Channel:
             self._carry_at_once(out, now)
         else:
             due = line.carry(out, self.mtu, now)
-            if self._due is None and due >= 0:
-                self._due = self._network.schedule(due, self._arrive)
+            if self.raw.due < 0 and due >= 0:
+                self._agenda.expect(self.raw, due)
 
     def _carry_at_once(self, out: Outbound, now: int) -> None:
         if self._onward is None or self._exit or not self._onward(out, self.mtu, now):
@@ -143,6 +149,7 @@ class Channel:
 
     def send(self, packets: Sequence[bytes], now: int) -> None:
         """Packets enter, in their order."""
+        self._agenda.begin_epoch()  # taps and rules may call anybody
         push, mtu = self.impairments.push, self.mtu
         if self._at_once and self._rules is None and not self._exit:
             push = self._pass
@@ -155,7 +162,7 @@ class Channel:
                 push(data, now)
             else:
                 self._judge(self._rules, data, now)
-        if self._due is None or not self._keeps_order:
+        if self.raw.due < 0 or not self._keeps_order:
             self._rearm()
 
     def _pass(self, data: bytes, now: int) -> None:
@@ -165,7 +172,7 @@ class Channel:
     def _judge(self, rules: Rules, data: bytes, now: int) -> None:
         for delay, copy in rules.judge(data, now):
             if delay:
-                self._network.schedule(now + delay, partial(self._enter, copy))
+                self._agenda.schedule(now + delay, partial(self._enter, copy))
             else:
                 self.impairments.push(copy, now)
 
@@ -175,16 +182,18 @@ class Channel:
 
     def deliver(self, now: int) -> None:
         """Hands over what has arrived by `now`; costs nothing when that is nothing."""
-        if self._due is not None and self._due <= now:
-            self._arrive(self._due)
+        if 0 <= self.raw.due <= now:
+            self.arrive(self.raw.due)
 
-    def _arrive(self, now: int) -> None:
-        if self._due != now:
+    def arrive(self, now: int) -> None:
+        """Hands over what arrives at this instant, if it was not handed over before."""
+        if self.raw.due != now:
             return  # an entry that an earlier one made needless
-        self._due = None
+        self.raw.due = lib.LINE_NOTHING
         if self._hand_over is not None and self._line is not None and not self._exit:
             self._hand_over(self._line, now)
             return
+        self._agenda.begin_epoch()  # taps and receivers may call anybody
         packets = self.impairments.pop(now, CAPACITY)
         for tap in self._exit:
             for data in packets:
@@ -195,8 +204,8 @@ class Channel:
 
     def _rearm(self) -> None:
         due = self.impairments.next_deadline()
-        if due is not None and (self._due is None or due < self._due):
-            self._due = self._network.schedule(due, self._arrive)
+        if due is not None and (self.raw.due < 0 or due < self.raw.due):
+            self._agenda.expect(self.raw, due)
 
 
 def _nobody(_packets: list[bytes], _now: int) -> None:

@@ -2,8 +2,6 @@
 
 import random
 from collections.abc import Callable, Sequence
-from heapq import heappop, heappush
-from itertools import count
 
 from stack.core.config import HostConfig
 from stack.core.host import Host
@@ -14,6 +12,7 @@ from stack.link.line import impairments
 from stack.link.loss import Loss
 from stack.link.queue import DropTail
 from stack.run.virtual import VirtualLoop
+from stack.sim.agenda import Agenda
 from stack.sim.channel import Channel
 from stack.sim.dumbbell import Dumbbell, lay_dumbbell
 from stack.sim.node import Node
@@ -46,13 +45,16 @@ class Network:
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
-        self.now = START
         self.hosts: dict[str, Host] = {}
         self.routers: dict[str, Router] = {}
         self.wires: list[Wire] = []
         self._stations: dict[Host | Router, _HostStation | Router] = {}
-        self._heap: list[tuple[int, int, Callable[[int], None]]] = []
-        self._order = count()
+        self._agenda = Agenda(START)
+
+    @property
+    def now(self) -> int:
+        """The time (µs)."""
+        return self._agenda.now
 
     # What there is.
 
@@ -71,7 +73,7 @@ class Network:
         """
         host = make(addresses, random_bytes=self._chance(name), config=config, mtu=mtu)
         self.hosts[name] = host
-        self._stations[host] = _HostStation(self, name, host)
+        self._stations[host] = _HostStation(self._agenda, name, host)
         return host
 
     def router(self, name: str, *addresses: str) -> Router:
@@ -82,7 +84,7 @@ class Network:
         """
         number = len(self.routers) + 1
         own = addresses or (f"198.18.{number >> 8}.{number & 255}/32", f"2001:2::{number:x}/128")
-        router = Router(self, name, own, self._chance(name), self._find_way)
+        router = Router(self._agenda, name, own, self._chance(name), self._find_way)
         self.routers[name] = router
         self._stations[router] = router
         return router
@@ -150,7 +152,7 @@ class Network:
 
         def channel(src: str, dst: str, faults: Faults) -> Channel:
             chance = random.Random(f"{self.seed}/{pair}/{src}>{dst}")
-            return Channel(self, src, dst, impairments(faults, chance), mtu)
+            return Channel(self._agenda, src, dst, impairments(faults, chance), mtu)
 
         forth = channel(first.name, second.name, spec.outbound)
         back = channel(second.name, first.name, spec.inbound)
@@ -218,33 +220,27 @@ class Network:
         """Has `call` called with the time, in the order of times and then of scheduling. What
         is over is now; returns when it is to be (µs).
         """
-        if when < self.now:  # noqa: PLR1730 - once for every packet, and max() takes longer
-            when = self.now
-        heappush(self._heap, (when, next(self._order), call))
-        return when
+        return self._agenda.schedule(when, call)
 
     def next_deadline(self) -> int | None:
         """When the next event is due (µs)."""
-        return self._heap[0][0] if self._heap else None
+        return self._agenda.next_deadline()
 
     def advance(self, now: int) -> None:
         """Lets happen what is due up to `now` (µs), which becomes the time."""
-        heap = self._heap
-        while heap and heap[0][0] <= now:
-            self.now, _, call = heappop(heap)
-            call(self.now)
-        self.now = max(self.now, now)
+        agenda = self._agenda
+        agenda.begin_epoch()
+        agenda.run(now)
+        agenda.now = max(agenda.now, now)
 
     def run(self, until: int | None = None) -> None:
         """Runs to `until` (µs); without it, to the time when nothing is left to happen."""
         self._wake_all()
         if until is not None:
             self.advance(until)
-            return
-        heap = self._heap
-        while heap:
-            self.now, _, call = heappop(heap)
-            call(self.now)
+        else:
+            self._agenda.begin_epoch()
+            self._agenda.run()
 
     def run_until(self, predicate: Callable[[], bool], limit: int = 600_000_000) -> bool:
         """Runs until `predicate` holds, looked at after every event; returns whether it does.
@@ -252,12 +248,11 @@ class Network:
         Gives up `limit` µs from now, or when nothing is left to happen.
         """
         self._wake_all()
-        end, heap = self.now + limit, self._heap
+        end, agenda = self.now + limit, self._agenda
         while not predicate():
-            if not heap or heap[0][0] > end:
+            agenda.begin_epoch()  # it may have called a host
+            if not agenda.step(end):
                 return False
-            self.now, _, call = heappop(heap)
-            call(self.now)
         return True
 
     def _call(self, call: Callable[[], None]) -> None:
@@ -276,12 +271,12 @@ class _HostStation:
 
     forwards = False
 
-    def __init__(self, network: Network, name: str, host: Host) -> None:
+    def __init__(self, agenda: Agenda, name: str, host: Host) -> None:
         self.name = name
         self.host = host
         self.ways: list[Channel] = []
         self.link = WireEnd(host.mtu)
-        self.node = Node(network, host, self.link)
+        self.node = Node(agenda, host, self.link)
 
     def attach(self, outgoing: Channel, incoming: Channel) -> None:
         """The host's wire."""

@@ -11,7 +11,8 @@ from stack.core.ip.fragment import refragment
 from stack.core.why import Why
 from stack.errors import UsageError
 from stack.link.base import Link
-from stack.sim.channel import Channel, Schedule
+from stack.sim.agenda import Agenda
+from stack.sim.channel import Channel
 from stack.sim.hop import Hop
 from stack.sim.node import Node
 from stack.sim.routes import RoutingTable
@@ -35,7 +36,7 @@ class Router:
 
     def __init__(
         self,
-        network: Schedule,
+        agenda: Agenda,
         name: str,
         addresses: Sequence[str],
         random_bytes: Callable[[int], bytes],
@@ -45,7 +46,7 @@ class Router:
         self.ways: list[Channel] = []
         self.forwarded = 0
         self.host = Host(addresses, random_bytes=random_bytes, config=HostConfig())
-        self._node = Node(network, self.host, _Out(self))
+        self._node = Node(agenda, self.host, _Out(self))
         self._table = RoutingTable()
         self._find_way = find_way
         self._hop = Hop(self._way_beyond)

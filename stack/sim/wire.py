@@ -89,20 +89,19 @@ class WireEnd(Link):
 
     def __init__(self, mtu: int) -> None:
         self.mtu = mtu
-        self._outgoing: Channel | None = None
-        self._closed = False
+        self.outgoing: Channel | None = None
         self._nothing = Inbound.of(())
 
     def attach(self, outgoing: Channel) -> None:
         """Sends by `outgoing` from now on."""
-        self._outgoing = outgoing
+        self.outgoing = outgoing
 
     def receive(self, now: int) -> Inbound:
         return self._nothing
 
     def transmit(self, out: Outbound, now: int) -> None:
-        if self._outgoing is not None and not self._closed:
-            self._outgoing.carry(out, now)
+        if self.outgoing is not None:
+            self.outgoing.carry(out, now)
 
     def close(self) -> None:
-        self._closed = True
+        self.outgoing = None

@@ -47,14 +47,14 @@ _REST = 256  # segments_leave returns packets and, above them, what is left to d
 class SegmentPath:
     """The segment path of one host."""
 
-    __slots__ = ("_config", "_host", "_kept", "_opens", "_raw", "enabled", "opens")
+    __slots__ = ("_config", "_host", "_kept", "_opens", "enabled", "opens", "raw")
 
     def __init__(self, host: "Host") -> None:
         self._host = host
         self.enabled = host.config.fast_path and bool(lib.segment_path_wanted())
         self.opens = True
         """Whether it may begin connections, where all else allows it."""
-        self._raw = raw = ffi.new("struct segment_path *")
+        self.raw = raw = ffi.new("struct segment_path *")
         raw.flows = host.flows
         raw.timers = host.timers.raw
         raw.budget = host.buffer_memory.raw
@@ -70,7 +70,7 @@ class SegmentPath:
         keep theirs, which only Python knows from now on.
         """
         self._config = config = settings.tcp
-        raw = self._raw
+        raw = self.raw
         for connection in self._host.connections.values():
             connection.tcb.fast = 0
         raw.ttl = settings.ttl
@@ -99,38 +99,39 @@ class SegmentPath:
 
     def next_number(self) -> int:
         """One more than the highest number that the host has given away."""
-        self._raw.number += 1
-        return self._raw.number
+        self.raw.number += 1
+        return self.raw.number
 
     def new_tcb(self, number: int, state: int, path: "Path") -> "Tcb":
         """A transmission control block as every connection of the host begins with."""
-        return lib.tcb_new(self._raw, number, state, path)
+        return lib.tcb_new(self.raw, number, state, path)
 
     def end(self, tcb: "Tcb") -> None:
         """A connection is over: its timers stop, its buffers are free."""
-        lib.tcb_end(self._raw, tcb)
+        lib.tcb_end(self.raw, tcb)
 
     def listen(self, port: int, listeners: "Sequence[Listener]") -> None:
         """Who listens on a port is another one now, or wants other things."""
         for listener in listeners:
-            lib.port_close(self._raw, listener.raw)
+            lib.port_close(self.raw, listener.raw)
         if len(listeners) == 1 and listeners[0].plain:
-            lib.port_open(self._raw, listeners[0].raw)
+            lib.port_open(self.raw, listeners[0].raw)
 
     def leave_port(self, listener: "Listener") -> None:
         """Somebody listens no more."""
-        lib.port_close(self._raw, listener.raw)
+        lib.port_close(self.raw, listener.raw)
 
     def count(self, inbound: "Inbound") -> None:
         """Counts a batch that arrives while Python does everything."""
-        lib.segment_path_count(self._raw, inbound.raw)
+        lib.segment_path_count(self.raw, inbound.raw)
 
     def counted(self) -> Mapping[str, int]:
         """The counters of the host that are kept here."""
-        raw = self._raw
+        raw = self.raw
         return {
             "IpInReceives": raw.packets_in,
             "IpInBytes": raw.octets_in,
+            "IpOutRequests": raw.packets_out,
             "TcpInSegs": raw.segments_in,
             "TcpOutSegs": raw.segments_out,
             "FastInSegs": raw.segments_in,
@@ -140,21 +141,24 @@ class SegmentPath:
 
     # On the way in.
 
+    def follow_paths(self) -> None:
+        """Connections begin in Python while anything is known of the MTU of paths."""
+        self.raw.opens = self._opens and self.opens and not self._host.path_mtu.known
+
     def arrive(self, inbound: "Inbound", first: int, now: int) -> int:
         """Finishes packets of a batch from `first` on; returns the index of the first one that
         is not for it, or their number.
         """
-        raw = self._raw
-        if first == 0:
-            raw.opens = self._opens and self.opens and not self._host.path_mtu.known
+        raw = self.raw
+        self.follow_paths()
         index = lib.segments_arrive(raw, inbound.raw, first, now)
         if raw.noted:
-            self._hand_up()
+            self.take_notes()
         return index
 
-    def _hand_up(self) -> None:
+    def take_notes(self) -> None:
         """What became due goes where Python would have put it, in the same order."""
-        raw, host = self._raw, self._host
+        raw, host = self.raw, self._host
         if raw.happened_count:
             self._tell_what_happened()
         open_ones = host.connections  # others need nothing any more
@@ -169,7 +173,7 @@ class SegmentPath:
         raw.sending_count = raw.sampled_count = raw.noted = 0
 
     def _tell_what_happened(self) -> None:
-        raw, host = self._raw, self._host
+        raw, host = self.raw, self._host
         numbers = ffi.unpack(raw.happened_to, raw.happened_count)
         events = ffi.unpack(raw.happened, raw.happened_count)
         opened = 0
@@ -194,7 +198,7 @@ class SegmentPath:
 
     def leave(self, connection: "Connection", out: "Outbound", now: int) -> int:
         """Builds what a connection may send; returns LEAVE_…: what is left to do."""
-        host, raw = self._host, self._raw
+        host, raw = self._host, self.raw
         flags = _OFFLOAD if host.offload else 0
         result = lib.segments_leave(raw, connection.tcb, out.raw, out.count, flags, now)
         built = result % _REST

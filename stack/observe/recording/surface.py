@@ -49,7 +49,7 @@ HOST = Surface(
     parts=_names(
         "connection_class listener_class endpoint_class next_number new_connection forget"
         " take_in enters_time_wait stop_listening listens_otherwise segment_without_connection refuse reply_segment"
-        " send_whole in_pieces reply identify tell"
+        " send_whole in_pieces reply identify tell receive_rest"
     ),
 )
 CONNECTION = Surface(
