@@ -53,12 +53,12 @@ static void copy_out(const struct ring *r, uint32_t offset, uint8_t *dst, uint32
     memcpy(dst + first, r->data, n - first);
 }
 
-/* How much memory to begin with: a transfer that fills the ring again and again shall not grow
- * it step by step each time, and a short message needs no more than itself. */
-static uint32_t first_capacity(const struct ring *r, uint32_t span)
+/* A transfer that fills the ring again and again shall not grow it step by step each time, and a
+ * short message needs no more than itself. */
+static uint32_t next_capacity(const struct ring *r, uint32_t span)
 {
     uint32_t wanted = span >= BULK && r->usual > span ? r->usual : span;
-    uint32_t capacity = CAPACITY_MIN;
+    uint32_t capacity = r->capacity > 0 ? r->capacity : CAPACITY_MIN;
 
     while (capacity < wanted)
         capacity *= 2;
@@ -68,15 +68,14 @@ static uint32_t first_capacity(const struct ring *r, uint32_t span)
 /* Makes room for `span` bytes counted from the head; 0 when that cannot be. */
 static int reserve(struct ring *r, uint32_t span)
 {
-    uint32_t capacity = r->capacity > 0 ? r->capacity : first_capacity(r, span);
+    uint32_t capacity;
     uint8_t *data;
 
     if (span <= r->capacity)
         return 1;
     if (span > CAPACITY_MAX)
         return 0;
-    while (capacity < span)
-        capacity *= 2;
+    capacity = next_capacity(r, span);
     data = malloc(capacity);
     if (data == NULL)
         return 0;

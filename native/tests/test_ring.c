@@ -123,6 +123,20 @@ static void a_place_can_be_lent_and_filled(void)
     ring_free(&r);
 }
 
+static void a_transfer_soon_finds_as_much_room_as_usual(void)
+{
+    struct ring r;
+    uint32_t i;
+
+    ring_init(&r, 200000);
+    CHECK(ring_write(&r, pattern, 100000) == 100000 && ring_consume(&r, 100000) == 100000);
+    for (i = 0; i < 16; i++)
+        CHECK(ring_write(&r, pattern + 1000 * i, 1000) == 1000 && r.capacity <= 16384);
+    CHECK(ring_write(&r, pattern + 16000, 1000) == 1000 && r.capacity == 131072);
+    CHECK(r.length == 17000 && memcmp(r.data, pattern, 17000) == 0);
+    ring_free(&r);
+}
+
 static void an_empty_ring_is_prepared_for_as_much_as_usual(void)
 {
     struct ring r;
@@ -162,6 +176,7 @@ int main(void)
     RUN(bytes_ahead_keep_an_empty_queue_alive);
     RUN(spans_cover_the_wrap);
     RUN(a_place_can_be_lent_and_filled);
+    RUN(a_transfer_soon_finds_as_much_room_as_usual);
     RUN(an_empty_ring_is_prepared_for_as_much_as_usual);
     RUN(a_lowered_limit_lets_nothing_more_in);
     return 0;
