@@ -216,6 +216,7 @@ def course(make, seed):
 
 @pytest.mark.parametrize("make", WORLDS, ids=lambda make: make.__name__)
 def test_turns_in_native_code_are_pythons(monkeypatch, make):
+    monkeypatch.setenv("TUNSTACK_FASTPATH", "1")
     native, share = course(make, 1)
     monkeypatch.setattr(Node, "_is_plain", lambda node: False)
     python, none = course(make, 1)
