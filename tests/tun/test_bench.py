@@ -171,7 +171,7 @@ def test_every_goal_is_a_figure_of_a_workload(part):
 
 def test_connections_and_simulated_segments_are_measured_without_a_device(tmp_path):
     figures = tmp_path / "figures.json"
-    command = [*COMMAND, "--virtual", "--connections", "100", "--scale", "0.02"]
+    command = [*COMMAND, "--virtual", "--connections", "1000", "--scale", "0.02"]
     done = call([*command, "--json", str(figures)], env=environment(tmp_path))
     assert done.returncode == 0, done.stderr
     values = json.loads(figures.read_text())["figures"]
