@@ -2,8 +2,9 @@
 
     python -m scripts.benchmarks.simulated SECONDS
 
-1 Gbit/s and 10 ms there and back, without loss. Prints one JSON object: the segments of both
-directions, the processor's time that they took, and the time that passed in the network.
+1 Gbit/s and 10 ms there and back; nothing is lost but where slow start overflows the queue.
+Prints one JSON object: the segments of both directions, the processor's time that they took,
+and the time that passed in the network.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from stack.sim.network import Network
 
 RATE = 1_000_000_000  # bit/s
 DELAY = 5_000  # µs each way
-QUEUE = 1_000  # packets: nothing is lost
+QUEUE = 1_000  # packets
 WARM_UP = 100_000  # µs until the flow fills the link
 STEP = 5_000  # µs of the network at a time
 
