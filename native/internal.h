@@ -165,6 +165,8 @@ void ack_now(struct segment_path *path, struct tcb *t, uint32_t why);
 
 /* ---- the receiver's side of it (receive_buffer.c) ------------------------- */
 
+/* Bytes that may come where windows of `size` bytes are announced. */
+uint32_t with_rounding(uint32_t size);
 void begin_receiving(const struct segment_path *path, struct tcb *t, int64_t now);
 void measure_round_trip(struct tcb *t, const struct packet *p, int64_t now);
 /* What has arrived counts as read. */

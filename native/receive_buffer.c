@@ -5,6 +5,11 @@
 #define SHORTEST_RTT 1000 /* µs: timestamps tick no faster */
 #define ROUNDING (1u << 14)
 
+uint32_t with_rounding(uint32_t size)
+{
+    return size + size / 8 + ROUNDING;
+}
+
 /* The first measurement of the receiver's round trip begins (core.tcp.receive_buffer). */
 void begin_receiving(const struct segment_path *path, struct tcb *t, int64_t now)
 {
@@ -61,7 +66,7 @@ static void widen(struct segment_path *path, struct tcb *t, uint32_t copied)
     path->budget->left -= more;
     t->rcv_drawn += (uint32_t)more;
     t->rcv_wnd_max += (uint32_t)more;
-    limit = t->rcv_wnd_max + t->rcv_wnd_max / 8 + ROUNDING;
+    limit = with_rounding(t->rcv_wnd_max);
     if (limit > t->rcv.limit)
         t->rcv.limit = limit;
 }

@@ -36,7 +36,7 @@ struct tcb *tcb_new(const struct segment_path *host, uint32_t number, uint32_t s
     t->rcv_automatic = host->receive_automatic;
     t->rcv_wnd_max = host->receive_buffer;
     ring_init(&t->snd, host->send_buffer);
-    ring_init(&t->rcv, host->receive_limit);
+    ring_init(&t->rcv, with_rounding(host->receive_buffer));
     return t;
 }
 

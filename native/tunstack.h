@@ -631,7 +631,6 @@ struct segment_path {
     uint32_t largest_receive_buffer;
     uint32_t send_buffer;    /* to begin with */
     uint32_t receive_buffer;
-    uint32_t receive_limit;  /* bytes that may come, as windows are rounded */
     int64_t quick_acks;      /* segments */
     uint32_t mtu;
     uint8_t send_automatic;  /* the buffers follow the connection's needs */

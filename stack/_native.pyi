@@ -325,7 +325,6 @@ class SegmentPath:
     largest_receive_buffer: int
     send_buffer: int
     receive_buffer: int
-    receive_limit: int
     quick_acks: int
     mtu: int
     send_automatic: int

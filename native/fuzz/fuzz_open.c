@@ -48,7 +48,6 @@ static void begin(struct world *w, struct input *in)
     w->path.delayed_ack = 40000;
     w->path.send_buffer = 65536;
     w->path.receive_buffer = 1 + take16(in);
-    w->path.receive_limit = w->path.receive_buffer + 65536;
     w->path.syn_queue = 1 + take8(in) % (OPEN_MAX - 1);
     w->listening.port = PORT;
     w->listening.backlog = take8(in) % 8;

@@ -65,7 +65,6 @@ static void port_init(struct port *port)
     path->initial_window = 10;
     path->initial_rto = 1000000;
     path->send_buffer = path->receive_buffer = 131072;
-    path->receive_limit = 150000;
     path->quick_acks = 16;
     path->number = 40;
     port_open(path, &port->listening);

@@ -182,8 +182,6 @@ def _settings(listener: Listener) -> Settings:
         defaults=listener.host.config.tcp,
         listening=True,
         fast_open=listener.fast_open,
-        listener=listener,
     )
-    listener.configure = settings.apply
-    listener.shapes_syn_ack = settings.shape_syn_ack
+    settings.govern(listener)
     return settings

@@ -96,6 +96,14 @@ class Settings(Options):
         """Whether a SYN-ACK may look different for what is set."""
         return not self.given.keys() <= _AFTER_THE_HANDSHAKE
 
+    def govern(self, listener: Listener) -> None:
+        """What is set holds for the connections that `listener` opens, from their first segment
+        on.
+        """
+        self.listener = listener
+        listener.configure = self.apply
+        listener.shapes_syn_ack = self.shape_syn_ack
+
     def attach(self, connection: Connection) -> None:
         """Takes a connection on and gives it what was set before it existed."""
         self.connection = connection

@@ -156,9 +156,7 @@ class Socket(SocketBase):
             reuse_port=self._binding.common,
         )
         self._listener.owner = self._waiting
-        self._listener.configure = self._settings.apply
-        self._listener.shapes_syn_ack = self._settings.shape_syn_ack
-        self._settings.listener = self._listener
+        self._settings.govern(self._listener)
         self._binding.listening = True
         self._settings.listening = True
         self._phase = Phase.LISTENING

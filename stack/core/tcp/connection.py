@@ -57,13 +57,15 @@ Buffer = bytes | bytearray | memoryview
 _FAILED = Ready.CLOSED | Ready.ERROR
 
 
-def _congestion_of(connection: "Connection") -> "CongestionControl":
-    """The configured algorithm; one that the segment path began with has its window already."""
+def _algorithm(connection: "Connection", name: str) -> "CongestionControl":
+    """Makes a congestion control; what the window was stays."""
     tcb = connection.tcb
     window, threshold = tcb.cwnd, tcb.ssthresh
-    made = congestion.create(connection.config.congestion, tcb, connection.config.initial_window)
+    made = congestion.create(name, tcb, connection.config.initial_window)
     if window:
-        tcb.cwnd, tcb.ssthresh = window, threshold
+        tcb.cwnd = window
+        if made.rate is None:
+            tcb.ssthresh = threshold
     return made
 
 
@@ -78,7 +80,7 @@ def _detector_of(connection: "Connection") -> "LossDetector":
 # never needed, for nothing is lost, or the segment path does all the work.
 _ON_DEMAND: dict[str, Callable[["Connection"], Any]] = {
     "acks": lambda connection: AckPolicy(connection.tcb),
-    "congestion": _congestion_of,
+    "congestion": lambda connection: _algorithm(connection, connection.config.congestion),
     "cork": lambda _: Cork(),
     "detector": _detector_of,
     "ecn": lambda connection: Ecn(connection.config.ecn),
@@ -487,12 +489,7 @@ class Connection:
         """
         tcb = self.tcb
         tcb.fast = 0  # not every algorithm can do without Python
-        window, threshold = tcb.cwnd, tcb.ssthresh
-        self.congestion = congestion.create(name, tcb, self.config.initial_window)
-        if window:
-            tcb.cwnd = window
-            if self.congestion.rate is None:
-                tcb.ssthresh = threshold
+        self.congestion = _algorithm(self, name)
         self.rate = self.congestion.rate
         self.flight.on_lost = self.congestion.on_lost if self.rate is not None else None
         if self.congestion.pacing_rate or tcb.pacing_rate:

@@ -21,8 +21,7 @@ _ROUNDING = 1 << 14
 _SHORTEST = 1_000  # µs: our timestamps tick no faster
 
 
-def with_rounding(size: int) -> int:
-    """Bytes that may come where windows of `size` bytes are announced."""
+def _with_rounding(size: int) -> int:
     return size + size // 8 + _ROUNDING
 
 
@@ -48,7 +47,7 @@ class ReceiveBuffer:
     def _resize(self, connection: "Connection", size: int) -> None:
         tcb = connection.tcb
         tcb.rcv_wnd_max = size
-        tcb.rcv.limit = max(tcb.rcv.limit, with_rounding(size))
+        tcb.rcv.limit = max(tcb.rcv.limit, _with_rounding(size))
 
     def begin(self, connection: "Connection", now: int) -> None:
         """The connection is established: the first measurement begins."""

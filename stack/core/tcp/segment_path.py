@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from stack._native import ffi, lib
 from stack.core.ip.addresses import is_loopback
 from stack.core.ready import Ready
-from stack.core.tcp import congestion, handshake, receive_buffer, timeouts
+from stack.core.tcp import congestion, handshake, timeouts
 from stack.core.tcp.ecn import Mode
 from stack.core.tcp.states import Cause
 from stack.core.why import REASONS
@@ -90,7 +90,6 @@ class SegmentPath:
         raw.send_buffer = config.send_buffer or config.first_send_buffer
         raw.receive_automatic = config.receive_buffer == 0
         raw.receive_buffer = config.receive_buffer or config.first_receive_buffer
-        raw.receive_limit = receive_buffer.with_rounding(raw.receive_buffer)
         raw.window_scaling = config.window_scaling
         raw.wscale = handshake.offered_scale(config)
         raw.timestamps = config.timestamps
